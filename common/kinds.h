@@ -1,0 +1,45 @@
+/*
+ * Which protocols and handlers there are, and which go together: one row each. The configuration,
+ * the workers' tables and the documentation all come from these lists.
+ */
+#ifndef COMMON_KINDS_H
+#define COMMON_KINDS_H
+
+#include <stdbool.h>
+
+/* X(CONSTANT, name, "what it is") */
+#define PROTOCOLS(X)                                                                               \
+	X(STREAM, stream, "bytes as they come")                                                    \
+	X(LINE, line, "messages that end with LF")                                                 \
+	X(FRAME, frame, "messages behind a four-byte length")
+
+enum protocol_kind {
+#define X(constant, name, help) PROTOCOL_##constant,
+	PROTOCOLS(X)
+#undef X
+	    PROTOCOL_COUNT
+};
+
+#define WITH_STREAM (1u << PROTOCOL_STREAM)
+#define WITH_LINE   (1u << PROTOCOL_LINE)
+#define WITH_FRAME  (1u << PROTOCOL_FRAME)
+
+/* X(CONSTANT, name, protocols it can serve, "what it is") */
+#define HANDLERS(X)                                                                                \
+	X(ECHO, echo, WITH_STREAM | WITH_LINE | WITH_FRAME, "replies with the request")            \
+	X(DISCARD, discard, WITH_STREAM | WITH_LINE | WITH_FRAME, "reads and says nothing")        \
+	X(PROGRAM, program, WITH_LINE | WITH_FRAME, "a program of yours, in a warm pool")
+
+enum handler_kind {
+#define X(constant, name, protocols, help) HANDLER_##constant,
+	HANDLERS(X)
+#undef X
+	    HANDLER_COUNT
+};
+
+const char *protocol_name(enum protocol_kind kind);
+const char *handler_name(enum handler_kind kind);
+/* Whether the handler can stand behind the protocol (design: "legal pairs"). */
+bool kinds_go_together(enum protocol_kind protocol, enum handler_kind handler);
+
+#endif

@@ -1,0 +1,113 @@
+/*
+ * Counters in shared memory. Owns one anonymous shared mapping, made before the first fork; the
+ * handle around it is private to each process. Never locks: each row has one writer, and a reader
+ * may see a total that is a moment old.
+ */
+#include "common/stats.h"
+
+#include "common/log.h"
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <sys/mman.h>
+
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must work between processes");
+
+static const struct {
+	const char *name;
+	const char *help;
+} stats_counters[] = {
+#define X(name, help) {#name, help},
+    COUNTERS(X)
+#undef X
+};
+
+static size_t
+stats_size(const struct stats *stats)
+{
+	size_t rows = (size_t)stats->workers * stats->services;
+
+	return (rows + 1) * sizeof(struct stats_row); /* the last one holds `said` */
+}
+
+struct stats *
+stats_new(unsigned workers, unsigned services)
+{
+	struct stats *stats = mem_alloc(1, sizeof(*stats));
+	void *memory;
+
+	stats->workers = workers;
+	stats->services = services;
+	memory = mmap(
+	    NULL, stats_size(stats), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	if (memory == MAP_FAILED)
+		fatal("cannot map %zu bytes for the counters", stats_size(stats));
+	stats->rows = memory;
+	stats->said = &stats->rows[(size_t)workers * services].open;
+	return stats;
+}
+
+void
+stats_free(struct stats *stats)
+{
+	if (!stats)
+		return;
+	munmap(stats->rows, stats_size(stats));
+	free(stats);
+}
+
+static uint64_t
+stats_read(const _Atomic uint64_t *word)
+{
+	return atomic_load_explicit(word, memory_order_seq_cst);
+}
+
+uint64_t
+stats_total(const struct stats *stats, unsigned service, enum counter counter)
+{
+	uint64_t total = 0;
+
+	for (unsigned worker = 0; worker < stats->workers; worker++)
+		total += stats_read(&stats_row(stats, worker, service)->counters[counter]);
+	return total;
+}
+
+uint64_t
+stats_open(const struct stats *stats, unsigned service)
+{
+	uint64_t total = 0;
+
+	for (unsigned worker = 0; worker < stats->workers; worker++)
+		total += stats_read(&stats_row(stats, worker, service)->open);
+	return total;
+}
+
+uint64_t
+stats_open_all(const struct stats *stats)
+{
+	uint64_t total = 0;
+
+	for (unsigned service = 0; service < stats->services; service++)
+		total += stats_open(stats, service);
+	return total;
+}
+
+bool
+stats_first_this_second(const struct stats *stats, uint64_t second)
+{
+	uint64_t last = atomic_load(stats->said);
+
+	return last < second && atomic_compare_exchange_strong(stats->said, &last, second);
+}
+
+const char *
+stats_counter_name(enum counter counter)
+{
+	return (unsigned)counter < COUNTER_COUNT ? stats_counters[counter].name : "unknown";
+}
+
+const char *
+stats_counter_help(enum counter counter)
+{
+	return (unsigned)counter < COUNTER_COUNT ? stats_counters[counter].help : "";
+}
