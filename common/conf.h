@@ -1,0 +1,145 @@
+/*
+ * The configuration: one immutable struct, built whole or not at all.
+ *
+ * conf_load() and conf_run() never touch a global; every error is collected with file, line and a
+ * suggestion, so that all of them are told at once. The option table in option.c drives parsing,
+ * defaults, ranges, -T and the manual page.
+ */
+#ifndef COMMON_CONF_H
+#define COMMON_CONF_H
+
+#include "common/addr.h"
+#include "common/codec.h"
+#include "common/kinds.h"
+#include "common/log.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#define CONF_SERVICES_MAX  256
+#define CONF_INSTANCES_MAX 1024 /* of one service */
+#define CONF_QUEUE_MAX     1000000
+#define CONF_WORKERS_AUTO  0
+#define CONF_NO_ID         ((uid_t)-1) /* no user or group was named */
+
+enum on_cancel { ON_CANCEL_FINISH, ON_CANCEL_KILL };
+
+/* A resource limit for instances; `set` is false where the option was not given. */
+struct conf_rlimit {
+	bool set;
+	uint64_t value;
+};
+
+enum conf_rlimit_kind {
+	CONF_LIMIT_NOFILE,
+	CONF_LIMIT_NPROC,
+	CONF_LIMIT_AS,
+	CONF_LIMIT_CPU,
+	CONF_LIMIT_FSIZE,
+	CONF_LIMIT_CORE,
+	CONF_LIMIT_STACK,
+	CONF_LIMIT_COUNT
+};
+
+/* All durations are nanoseconds, all sizes bytes. */
+struct conf_service {
+	char *name;          /* owns */
+	char *origin;        /* owns; "file:line" of the section, for messages */
+	char *listen_text;   /* owns; as written */
+	struct addr *listen; /* owns; addresses in the order they were written */
+	unsigned listens;
+	unsigned backlog;
+	enum protocol_kind protocol;
+	enum handler_kind handler;
+
+	/* handler = program */
+	char *command;      /* owns; as written */
+	char **argv;        /* owns; NULL-terminated; argv[0] as written */
+	char *executable;   /* owns; absolute path of what is executed */
+	char *directory;    /* owns; absolute */
+	char *environment;  /* owns; as written: NAME=VALUE words; NULL for none */
+	char **env;         /* owns; NULL-terminated NAME=VALUE words of `environment` */
+	char *user, *group; /* owns; NULL where not given */
+	uid_t uid;          /* of instances; CONF_NO_ID: the caller's */
+	gid_t gid;
+	struct conf_rlimit limits[CONF_LIMIT_COUNT];
+	unsigned discipline; /* 0 = strict, the only one so far */
+	enum codec framing;
+	unsigned instances; /* resolved: never 0 for a program */
+	unsigned concurrency;
+	unsigned start_rate; /* instances a second */
+	uint64_t stop_timeout;
+	enum on_cancel on_cancel;
+
+	/* limits; they are totals of the whole daemon */
+	unsigned queue;
+	uint64_t queue_timeout, request_timeout;
+	uint64_t idle_timeout, message_timeout, write_timeout;
+	unsigned pipeline;
+	uint64_t max_message, high_water;
+	unsigned max_connections;
+};
+
+struct conf {
+	char *file;         /* owns; NULL for `run` */
+	unsigned workers;   /* resolved: never 0 */
+	char *user, *group; /* owns; NULL where not given */
+	uid_t uid;
+	gid_t gid;
+	char *control;  /* owns; path of the control socket */
+	char *pid_file; /* owns; NULL for none */
+	enum log_level log_level;
+	unsigned max_connections;
+	uint64_t shutdown_timeout, worker_timeout;
+
+	struct conf_service *services; /* owns */
+	unsigned service_count;
+
+	struct conf_origin *origins; /* owns; where each value came from, for conf_dump() */
+};
+
+/* Everything that is wrong, a sentence each: "FILE:LINE: message". */
+struct conf_errors {
+	char **lines; /* owns */
+	unsigned count;
+};
+
+/*
+ * Reads a file. `control_default` is the control socket where the file names none. Returns NULL and
+ * at least one error when anything at all is wrong; the caller frees both with the functions below.
+ * `errors` need not be initialised. As root, a file that others may write to is refused.
+ */
+struct conf *conf_load(const char *path, const char *control_default, struct conf_errors *errors);
+
+/*
+ * The same from an open stream; `name` stands for it in messages, and its folder is where relative
+ * paths belong. Does not look at who may write to the file.
+ */
+struct conf *conf_parse_stream(
+    FILE *file, const char *name, const char *control_default, struct conf_errors *errors);
+
+/*
+ * `hostlerd run --KEY VALUE ... -- COMMAND`: one service named "run" without a file. `argc` and
+ * `argv` are what follows the word `run`. Without a command and a handler it is the demo: the
+ * program `demo` (absolute path; upper-cases lines) on 127.0.0.1:10001. A command alone means
+ * protocol line, handler program and, without --listen, 127.0.0.1:10001. Errors name the option.
+ */
+struct conf *conf_run(int argc, char **argv, const char *demo, const char *control_default,
+    struct conf_errors *errors);
+
+/* Writes every value in the file's own syntax with its origin behind it as a comment line before.
+ */
+void conf_dump(const struct conf *conf, FILE *out);
+/* Writes the option list of hostler.conf(5) as mdoc. */
+void conf_print_manual(FILE *out);
+/* Writes a sample file: every option, commented out with its default. */
+void conf_print_sample(FILE *out);
+void conf_errors_print(const struct conf_errors *errors, FILE *out);
+void conf_errors_free(struct conf_errors *errors);
+void conf_free(struct conf *conf);
+
+#endif

@@ -1,0 +1,233 @@
+/*
+ * What no single key can tell: what is missing, what does not go together, which address is listed
+ * twice. Runs after everything was read, so that all errors are told at once.
+ *
+ * Looks only at values that were understood: one mistake gives one error.
+ */
+#include "common/conf_build.h"
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct conf_service *
+conf_check_service(struct conf_build *build, unsigned section)
+{
+	return &build->conf->services[section - 1];
+}
+
+/* ---- what must be there ---- */
+
+static void
+conf_check_missing(struct conf_build *build, unsigned section)
+{
+	unsigned line = build->section_lines[section];
+
+	for (unsigned i = 0; i < option_count(); i++) {
+		const struct option *option = option_at(i);
+
+		if (!(option->flags & OPTION_REQUIRED) ||
+		    conf_origin(build->conf, section, option)->set)
+			continue;
+		if (strcmp(option->key, "handler") == 0 &&
+		    conf_is_given(build->conf, section, "command"))
+			conf_build_error(build, line, section, NULL,
+			    "handler is missing; a command wants handler = program");
+		else
+			conf_build_error(build, line, section, NULL,
+			    "%s is missing; for example %s = %s", option->key, option->key,
+			    option->example);
+	}
+}
+
+/* ---- what goes together ---- */
+
+static void
+conf_check_pair(struct conf_build *build, unsigned section)
+{
+	const struct conf_service *service = conf_check_service(build, section);
+
+	if (conf_is_good(build->conf, section, "protocol") &&
+	    conf_is_good(build->conf, section, "handler") &&
+	    !kinds_go_together(service->protocol, service->handler))
+		conf_build_refuse(build, section, option_find(OPTION_SERVICE, "handler"),
+		    "%s cannot stand behind protocol %s", handler_name(service->handler),
+		    protocol_name(service->protocol));
+}
+
+/* Another handler than a program has no use for a program's keys: somebody expects something. */
+static void
+conf_check_no_program(struct conf_build *build, unsigned section)
+{
+	struct conf_service *service = conf_check_service(build, section);
+
+	service->instances = 0;
+	for (unsigned i = 0; i < option_count(); i++) {
+		const struct option *option = option_at(i);
+
+		if ((option->flags & OPTION_PROGRAM) &&
+		    conf_is_given(build->conf, section, option->key))
+			conf_build_refuse(build, section, option,
+			    "is for handler program alone; the handler is %s",
+			    handler_name(service->handler));
+	}
+}
+
+static void
+conf_check_program(struct conf_build *build, unsigned section)
+{
+	const struct option *command = option_find(OPTION_SERVICE, "command");
+
+	if (!conf_origin(build->conf, section, command)->set)
+		conf_build_error(build, build->section_lines[section], section, NULL,
+		    build->file == NULL
+			? "handler program needs a command: hostlerd run ... -- COMMAND"
+			: "command is missing; handler program needs it");
+	conf_program(build, section);
+	conf_user(build, section);
+}
+
+static void
+conf_check_handler(struct conf_build *build, unsigned section)
+{
+	if (!conf_is_good(build->conf, section, "handler"))
+		return;
+	if (conf_check_service(build, section)->handler == HANDLER_PROGRAM)
+		conf_check_program(build, section);
+	else
+		conf_check_no_program(build, section);
+}
+
+/* ---- addresses ---- */
+
+static bool
+conf_check_same(const struct addr *a, const struct addr *b)
+{
+	return addr_equal(a, b) && (addr_is_unix(a) || addr_port(a) != 0);
+}
+
+/* Whether a service up to this one has the address already; tells it. */
+static bool
+conf_check_taken(struct conf_build *build, unsigned section, const struct addr *addr)
+{
+	const struct option *option = option_find(OPTION_SERVICE, "listen");
+	char text[ADDR_TEXT_MAX];
+
+	for (unsigned other = 1; other <= section; other++) {
+		const struct conf_service *service = conf_check_service(build, other);
+
+		for (unsigned i = 0; i < service->listens; i++) {
+			if (!conf_check_same(&service->listen[i], addr))
+				continue;
+			addr_format(addr, text);
+			if (other == section)
+				conf_build_refuse(
+				    build, section, option, "%s is there twice", text);
+			else
+				conf_build_refuse(build, section, option,
+				    "%s is taken by [service %s] in line %u", text, service->name,
+				    conf_origin(build->conf, other, option)->line);
+			return true;
+		}
+	}
+	return false;
+}
+
+/* One address more of the service. False when nothing more is worth telling. */
+static bool
+conf_check_address(struct conf_build *build, unsigned section, const char *word)
+{
+	const struct option *option = option_find(OPTION_SERVICE, "listen");
+	struct conf_service *service = conf_check_service(build, section);
+	char why[CONF_WHY_MAX];
+	struct addr addr;
+
+	if (service->listens == CONF_LISTEN_MAX) {
+		conf_build_refuse(
+		    build, section, option, "there are more than %d addresses", CONF_LISTEN_MAX);
+		return false;
+	}
+	if (!addr_parse(&addr, word, why, sizeof(why))) {
+		conf_build_refuse(build, section, option, "%s", why);
+		return true;
+	}
+	if (conf_check_taken(build, section, &addr))
+		return true;
+	service->listen =
+	    mem_resize(service->listen, service->listens + 1, sizeof(*service->listen));
+	service->listen[service->listens++] = addr;
+	return true;
+}
+
+static void
+conf_check_listen(struct conf_build *build, unsigned section)
+{
+	static const char between[] = ", \t\r\v\f";
+	struct conf_service *service = conf_check_service(build, section);
+	bool more = true;
+	const char *at;
+
+	if (!conf_is_good(build->conf, section, "listen"))
+		return;
+	at = service->listen_text + strspn(service->listen_text, between);
+	while (*at != '\0' && more) {
+		size_t length = strcspn(at, between);
+		char *word = mem_strndup(at, length);
+
+		more = conf_check_address(build, section, word);
+		free(word);
+		at += length;
+		at += strspn(at, between);
+	}
+	if (service->listens == 0 && conf_is_good(build->conf, section, "listen"))
+		conf_build_refuse(build, section, option_find(OPTION_SERVICE, "listen"),
+		    "names no address; for example 127.0.0.1:10001");
+}
+
+/* ---- [hostler] ---- */
+
+/* Makes a path absolute; a socket's must also fit its address. */
+static void
+conf_check_path(struct conf_build *build, const char *key, char **path, size_t most)
+{
+	const struct option *option = option_find(OPTION_HOSTLER, key);
+	char *whole;
+
+	if (*path == NULL)
+		return;
+	whole = conf_program_path(build->base, *path);
+	free(*path);
+	*path = whole;
+	if (strlen(whole) > most)
+		conf_build_refuse(build, CONF_HOSTLER, option,
+		    "%.64s...: the path is longer than %zu bytes", whole, most);
+}
+
+static void
+conf_check_hostler(struct conf_build *build)
+{
+	struct conf *conf = build->conf;
+
+	conf_check_path(
+	    build, "control", &conf->control, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
+	conf_check_path(build, "pid_file", &conf->pid_file, 4095);
+	conf_user(build, CONF_HOSTLER);
+	if (conf->service_count == 0 && !build->has_refused)
+		conf_build_error(build, CONF_NO_LINE, CONF_NO_SECTION, NULL,
+		    "there is no service; a section [service NAME] with listen, protocol and "
+		    "handler makes one");
+}
+
+void
+conf_check(struct conf_build *build)
+{
+	if (build->base == NULL || conf_build_is_full(build))
+		return;
+	conf_check_hostler(build);
+	for (unsigned section = 1; section <= build->conf->service_count; section++) {
+		conf_check_missing(build, section);
+		conf_check_listen(build, section);
+		conf_check_handler(build, section);
+		conf_check_pair(build, section);
+	}
+}

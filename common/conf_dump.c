@@ -1,0 +1,110 @@
+/*
+ * Writes a configuration back in the file's own syntax, each value behind a line that says where it
+ * came from. What is written can be loaded again and gives the same configuration.
+ */
+#include "common/conf_build.h"
+#include "common/escape.h"
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A file's name may have any byte; in a comment it must stay on its line. */
+static void
+conf_dump_name(const char *name, FILE *out)
+{
+	size_t length = strlen(name);
+	char *safe = mem_alloc(length + 1, ESCAPE_MOST);
+
+	length = escape_text(safe, name, length);
+	fwrite(safe, 1, length, out);
+	free(safe);
+}
+
+static void
+conf_dump_origin(const struct conf *conf, unsigned section, const struct option *option, FILE *out)
+{
+	const struct conf_origin *origin = conf_origin(conf, section, option);
+
+	fputs("# ", out);
+	if (origin->line == 0) {
+		fputs("default", out);
+	} else if (conf->file == NULL) {
+		fprintf(out, "option --%s", section == CONF_HOSTLER ? "hostler." : "");
+		for (const char *c = option->key; *c != '\0'; c++)
+			putc(*c == '_' ? '-' : *c, out);
+	} else {
+		conf_dump_name(conf->file, out);
+		fprintf(out, ":%u", origin->line);
+	}
+	putc('\n', out);
+}
+
+static void
+conf_dump_value(const struct conf *conf, unsigned section, const struct option *option, FILE *out)
+{
+	const void *value = conf_value(conf, section, option);
+	char text[UNIT_TEXT_MAX];
+
+	switch (option->type) {
+	case OPTION_TEXT:
+		fputs(*(char *const *)value, out);
+		break;
+	case OPTION_CHOICE:
+		fputs(option->choices[*(const unsigned *)value], out);
+		break;
+	case OPTION_WIDE:
+		fputs(unit_format(option->unit, *(const uint64_t *)value, text), out);
+		break;
+	case OPTION_RLIMIT:
+		fputs(unit_format(option->unit, ((const struct conf_rlimit *)value)->value, text),
+		    out);
+		break;
+	case OPTION_AUTO:
+	case OPTION_UNSIGNED:
+		if (conf_origin(conf, section, option)->automatic)
+			fputs("auto", out);
+		else
+			fprintf(out, "%u", *(const unsigned *)value);
+	}
+}
+
+/* Whether the option means anything in its section: a program's keys do for programs alone. */
+static bool
+conf_dump_applies(const struct conf *conf, unsigned section, const struct option *option)
+{
+	if (option->scope != conf_scope(section))
+		return false;
+	return !(option->flags & OPTION_PROGRAM) ||
+	       conf->services[section - 1].handler == HANDLER_PROGRAM;
+}
+
+static void
+conf_dump_section(const struct conf *conf, unsigned section, FILE *out)
+{
+	if (section == CONF_HOSTLER)
+		fputs("[hostler]\n", out);
+	else
+		fprintf(out, "\n[service %s]\n", conf->services[section - 1].name);
+	for (unsigned i = 0; i < option_count(); i++) {
+		const struct option *option = option_at(i);
+
+		if (!conf_dump_applies(conf, section, option))
+			continue;
+		if (!conf_origin(conf, section, option)->set) {
+			fprintf(out, "# not set: %s\n# %s =\n", option->otherwise, option->key);
+			continue;
+		}
+		conf_dump_origin(conf, section, option, out);
+		fprintf(out, "%s = ", option->key);
+		conf_dump_value(conf, section, option, out);
+		putc('\n', out);
+	}
+}
+
+void
+conf_dump(const struct conf *conf, FILE *out)
+{
+	for (unsigned section = 0; section <= conf->service_count; section++)
+		conf_dump_section(conf, section, out);
+}

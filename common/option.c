@@ -1,0 +1,356 @@
+/*
+ * The option table and how it is looked up. Constant data: nothing here reads a file or keeps a
+ * value. A new option is one row here and one field in conf.h.
+ */
+#include "common/option.h"
+
+#include "common/clock.h"
+#include "common/conf.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MS     CLOCK_MS
+#define SECOND CLOCK_SECOND
+#define MINUTE (60 * CLOCK_SECOND)
+#define DAY    (86400 * CLOCK_SECOND)
+#define KIB    (UINT64_C(1) << 10)
+#define MIB    (UINT64_C(1) << 20)
+#define GIB    (UINT64_C(1) << 30)
+
+#define HOSTLER(name, field)                                                                       \
+	.scope = OPTION_HOSTLER, .key = name, .offset = offsetof(struct conf, field)
+#define SERVICE(name, field)                                                                       \
+	.scope = OPTION_SERVICE, .key = name, .offset = offsetof(struct conf_service, field)
+#define COUNT(from, to)    .type = OPTION_UNSIGNED, .unit = UNIT_COUNT, .min = from, .max = to
+#define DURATION(from, to) .type = OPTION_WIDE, .unit = UNIT_DURATION, .min = from, .max = to
+#define SIZE(from, to)     .type = OPTION_WIDE, .unit = UNIT_SIZE, .min = from, .max = to
+#define AUTO(to)           .type = OPTION_AUTO, .unit = UNIT_COUNT, .min = 1, .max = to
+#define CHOICE(names)      .type = OPTION_CHOICE, .choices = names
+#define TEXT               .type = OPTION_TEXT
+/* A resource limit is no limit in the sense of OPTION_LIMIT: a running instance keeps its own. */
+#define RLIMIT(name, kind, units, from, to)                                                        \
+	SERVICE(name, limits[kind]), .type = OPTION_RLIMIT, .unit = units, .min = from, .max = to, \
+				     .flags = OPTION_PROGRAM | OPTION_SHAPES,                      \
+				     .otherwise = "what hostlerd itself was given"
+
+static const char *const option_protocols[] = {
+#define X(constant, name, help) #name,
+    PROTOCOLS(X)
+#undef X
+	NULL,
+};
+
+static const char *const option_handlers[] = {
+#define X(constant, name, protocols, help) #name,
+    HANDLERS(X)
+#undef X
+	NULL,
+};
+
+static const char *const option_log_levels[] = {
+    [LOG_LEVEL_ERROR] = "error",
+    [LOG_LEVEL_WARN] = "warn",
+    [LOG_LEVEL_INFO] = "info",
+    [LOG_LEVEL_DEBUG] = "debug",
+    NULL,
+};
+
+static const char *const option_framings[] = {
+    [CODEC_LINE] = "line",
+    [CODEC_FRAME] = "frame",
+    NULL,
+};
+
+static const char *const option_cancels[] = {
+    [ON_CANCEL_FINISH] = "finish",
+    [ON_CANCEL_KILL] = "kill",
+    NULL,
+};
+
+static const char *const option_disciplines[] = {"strict", NULL};
+
+static const struct option option_table[] = {
+    /* ---- [hostler] ---- */
+    {HOSTLER("workers", workers), AUTO(OPTION_WORKERS_MAX), .fallback = "auto",
+	.help = "How many worker processes serve the connections; auto is one for each CPU."},
+    {HOSTLER("user", user), TEXT, .example = "nobody",
+	.otherwise = "workers become nobody and instances keep the caller's user",
+	.help = "User that workers and instances become. Only root can become somebody else."},
+    {HOSTLER("group", group), TEXT, .example = "nogroup", .otherwise = "the primary group of user",
+	.help = "Group that workers and instances get."},
+    {HOSTLER("control", control), TEXT, .example = "/run/hostler/control.sock",
+	.otherwise = "/run/hostler/control.sock for root, a private path for everybody else, "
+		     "printed at the start",
+	.help = "Path of the control socket."},
+    {HOSTLER("pid_file", pid_file), TEXT, .example = "/run/hostler/hostlerd.pid",
+	.otherwise = "no such file is written",
+	.help = "File to which the master writes its process id."},
+    {HOSTLER("log_level", log_level), CHOICE(option_log_levels), .fallback = "info",
+	.flags = OPTION_LIMIT, .help = "The least grave lines that still go to the log."},
+    {HOSTLER("max_connections", max_connections), COUNT(1, 1000000), .fallback = "20000",
+	.flags = OPTION_LIMIT,
+	.help = "Connections of all services together; beyond them accepting waits."},
+    {HOSTLER("shutdown_timeout", shutdown_timeout), DURATION(MS, DAY), .fallback = "30s",
+	.flags = OPTION_LIMIT, .help = "How long a graceful stop may take."},
+    {HOSTLER("worker_timeout", worker_timeout), DURATION(100 * MS, DAY), .fallback = "10s",
+	.flags = OPTION_LIMIT,
+	.help = "A worker that does not answer the master for so long is killed and replaced."},
+
+    /* ---- [service NAME] ---- */
+    {SERVICE("listen", listen_text), TEXT, .flags = OPTION_REQUIRED, .example = "127.0.0.1:10001",
+	.help = "Addresses to listen on, separated by blanks or commas: 127.0.0.1:80, [::1]:80, "
+		"localhost:80, *:80 for every IPv4 address, unix:/run/x.sock. Port 0 lets the "
+		"kernel choose."},
+    {SERVICE("backlog", backlog), COUNT(1, 65535), .fallback = "4096", .flags = OPTION_LIMIT,
+	.help = "Connections that may wait in the kernel to be accepted."},
+    {SERVICE("protocol", protocol), CHOICE(option_protocols), .flags = OPTION_REQUIRED,
+	.example = "line", .help = "How bytes of a client become requests."},
+    {SERVICE("handler", handler), CHOICE(option_handlers), .flags = OPTION_REQUIRED,
+	.example = "program", .help = "Who answers the requests."},
+    {SERVICE("command", command), TEXT, .flags = OPTION_PROGRAM | OPTION_SHAPES,
+	.example = "sed -u 's/^/hello, /'", .otherwise = "required with handler = program",
+	.help = "The program and its arguments, in words that may be quoted; there is no shell. A "
+		"bare name is looked for in /usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:"
+		"/sbin:/bin, a relative path belongs to directory."},
+    {SERVICE("directory", directory), TEXT, .flags = OPTION_PROGRAM | OPTION_SHAPES, .example = "/",
+	.otherwise = "the folder of the configuration file", .help = "Where instances start."},
+    {SERVICE("environment", environment), TEXT, .flags = OPTION_PROGRAM | OPTION_SHAPES,
+	.example = "LANG=C.UTF-8 MODEL='small one'", .otherwise = "nothing is added",
+	.help = "Variables to add to the clean environment of instances: words of the form "
+		"NAME=VALUE."},
+    {SERVICE("user", user), TEXT, .flags = OPTION_PROGRAM | OPTION_SHAPES, .example = "nobody",
+	.otherwise = "the user of [hostler]",
+	.help = "User that instances become. Only root can become somebody else."},
+    {SERVICE("group", group), TEXT, .flags = OPTION_PROGRAM | OPTION_SHAPES, .example = "nogroup",
+	.otherwise = "the primary group of user", .help = "Group that instances get."},
+    {RLIMIT("limit_nofile", CONF_LIMIT_NOFILE, UNIT_COUNT, 4, 1048576), .example = "256",
+	.help = "Descriptors that an instance may have open."},
+    {RLIMIT("limit_nproc", CONF_LIMIT_NPROC, UNIT_COUNT, 1, 4194304), .example = "64",
+	.help = "Processes that the user of an instance may have."},
+    {RLIMIT("limit_as", CONF_LIMIT_AS, UNIT_SIZE, MIB, 1048576 * GIB), .example = "1G",
+	.help = "Address space of an instance."},
+    {RLIMIT("limit_cpu", CONF_LIMIT_CPU, UNIT_DURATION, SECOND, 365 * DAY), .example = "1h",
+	.help = "CPU time of an instance, in whole seconds."},
+    {RLIMIT("limit_fsize", CONF_LIMIT_FSIZE, UNIT_SIZE, 0, 1048576 * GIB), .example = "100M",
+	.help = "The largest file that an instance may write."},
+    {RLIMIT("limit_core", CONF_LIMIT_CORE, UNIT_SIZE, 0, 1048576 * GIB), .example = "0",
+	.help = "The largest core file of an instance."},
+    {RLIMIT("limit_stack", CONF_LIMIT_STACK, UNIT_SIZE, 64 * KIB, 1024 * GIB), .example = "8M",
+	.help = "Stack of an instance."},
+    {SERVICE("discipline", discipline), CHOICE(option_disciplines),
+	.flags = OPTION_PROGRAM | OPTION_SHAPES, .fallback = "strict",
+	.help = "What is agreed with the program; strict is one message in, one message out, in "
+		"order."},
+    {SERVICE("framing", framing), CHOICE(option_framings), .flags = OPTION_PROGRAM | OPTION_SHAPES,
+	.fallback = "line", .help = "How messages to and from the program are told apart."},
+    {SERVICE("instances", instances), AUTO(CONF_INSTANCES_MAX),
+	.flags = OPTION_PROGRAM | OPTION_SHAPES, .fallback = "auto",
+	.help = "How many processes of the program are kept ready; auto is one for each CPU."},
+    {SERVICE("concurrency", concurrency), COUNT(1, 1024), .flags = OPTION_PROGRAM | OPTION_SHAPES,
+	.fallback = "1", .help = "Messages that may be in one instance at a time."},
+    {SERVICE("start_rate", start_rate), COUNT(1, 1000), .flags = OPTION_PROGRAM | OPTION_LIMIT,
+	.fallback = "10", .help = "Instances started in a second, at most."},
+    {SERVICE("stop_timeout", stop_timeout), DURATION(MS, DAY),
+	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "5s",
+	.help = "How long an instance may take to end once its input is closed."},
+    {SERVICE("on_cancel", on_cancel), CHOICE(option_cancels),
+	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "finish",
+	.help = "What becomes of a running request whose client has left: it is finished and its "
+		"reply dropped, or its instance is killed."},
+    {SERVICE("queue", queue), COUNT(1, CONF_QUEUE_MAX), .flags = OPTION_PROGRAM | OPTION_LIMIT,
+	.fallback = "1024", .help = "Requests that may wait for an instance; one more is refused."},
+    {SERVICE("queue_timeout", queue_timeout), DURATION(MS, 365 * DAY),
+	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "10s",
+	.help = "How long a request may wait for an instance."},
+    {SERVICE("request_timeout", request_timeout), DURATION(MS, 365 * DAY),
+	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "30s",
+	.help = "How long an instance may take for a request; then it is killed."},
+    {SERVICE("idle_timeout", idle_timeout), DURATION(MS, 365 * DAY), .flags = OPTION_LIMIT,
+	.fallback = "5m", .help = "A connection on which nothing happens for so long is closed."},
+    {SERVICE("message_timeout", message_timeout), DURATION(MS, 365 * DAY), .flags = OPTION_LIMIT,
+	.fallback = "30s", .help = "How long a client may take to send the whole of one message."},
+    {SERVICE("write_timeout", write_timeout), DURATION(MS, 365 * DAY), .flags = OPTION_LIMIT,
+	.fallback = "30s", .help = "A client that takes none of its reply for so long is cut off."},
+    {SERVICE("pipeline", pipeline), COUNT(1, 65535), .flags = OPTION_LIMIT, .fallback = "32",
+	.help = "Requests of one connection that may be under way; then reading waits."},
+    {SERVICE("max_message", max_message), SIZE(1, GIB), .flags = OPTION_LIMIT, .fallback = "64K",
+	.help = "The largest message, request or reply."},
+    {SERVICE("high_water", high_water), SIZE(1, GIB), .flags = OPTION_LIMIT, .fallback = "256K",
+	.help = "While more output than this waits for a client, nothing is read from it."},
+    {SERVICE("max_connections", max_connections), COUNT(1, 1000000), .flags = OPTION_LIMIT,
+	.fallback = "20000", .help = "Connections of the service; beyond them accepting waits."},
+};
+
+unsigned
+option_count(void)
+{
+	return sizeof(option_table) / sizeof(option_table[0]);
+}
+
+const struct option *
+option_at(unsigned index)
+{
+	return &option_table[index];
+}
+
+unsigned
+option_index(const struct option *option)
+{
+	return (unsigned)(option - option_table);
+}
+
+const struct option *
+option_find(enum option_scope scope, const char *key)
+{
+	for (unsigned i = 0; i < option_count(); i++)
+		if (option_table[i].scope == scope && strcmp(option_table[i].key, key) == 0)
+			return &option_table[i];
+	return NULL;
+}
+
+#define OPTION_WORD_MAX 48 /* bytes of a word worth comparing */
+
+static int
+option_fold(char c)
+{
+	return c == '-' ? '_' : tolower((unsigned char)c);
+}
+
+static unsigned
+option_least(unsigned a, unsigned b)
+{
+	return a < b ? a : b;
+}
+
+/* How many single-letter changes make one word of the other; neighbours swapped count as one. */
+static unsigned
+option_distance(const char *a, size_t length_a, const char *b, size_t length_b)
+{
+	unsigned rows[3][OPTION_WORD_MAX + 1];
+	unsigned *before = rows[0], *above = rows[1], *row = rows[2];
+
+	for (size_t j = 0; j <= length_b; j++)
+		above[j] = (unsigned)j;
+	for (size_t i = 1; i <= length_a; i++) {
+		unsigned *spare = before;
+
+		row[0] = (unsigned)i;
+		for (size_t j = 1; j <= length_b; j++) {
+			bool same = option_fold(a[i - 1]) == option_fold(b[j - 1]);
+
+			row[j] = option_least(
+			    above[j - 1] + !same, option_least(above[j], row[j - 1]) + 1);
+			if (i > 1 && j > 1 && option_fold(a[i - 1]) == option_fold(b[j - 2]) &&
+			    option_fold(a[i - 2]) == option_fold(b[j - 1]))
+				row[j] = option_least(row[j], before[j - 2] + 1);
+		}
+		before = above;
+		above = row;
+		row = spare;
+	}
+	return above[length_b];
+}
+
+/* The distance if it is small enough for a slip, else OPTION_WORD_MAX. */
+static unsigned
+option_slip(const char *text, const char *word)
+{
+	size_t length_text = strlen(text), length_word = strlen(word);
+	unsigned most = length_word < 5 ? 1 : length_word < 10 ? 2 : 3;
+	unsigned distance;
+
+	if (length_text > OPTION_WORD_MAX || length_word > OPTION_WORD_MAX)
+		return OPTION_WORD_MAX;
+	distance = option_distance(text, length_text, word, length_word);
+	return distance <= most ? distance : OPTION_WORD_MAX;
+}
+
+bool
+option_is_near(const char *text, const char *word)
+{
+	return option_slip(text, word) < OPTION_WORD_MAX;
+}
+
+const char *
+option_suggest(enum option_scope scope, const char *key)
+{
+	const char *best = NULL;
+	unsigned least = OPTION_WORD_MAX;
+
+	for (unsigned i = 0; i < option_count(); i++) {
+		unsigned distance;
+
+		if (option_table[i].scope != scope)
+			continue;
+		distance = option_slip(key, option_table[i].key);
+		if (distance < least) {
+			least = distance;
+			best = option_table[i].key;
+		}
+	}
+	return best;
+}
+
+unsigned
+option_cpus(void)
+{
+	long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return cpus < 1 ? 1 : (unsigned)cpus;
+}
+
+uint64_t
+option_max(const struct option *option)
+{
+	uint64_t cpus = option_cpus();
+
+	if (option->max != OPTION_WORKERS_MAX)
+		return option->max;
+	return cpus > 4 ? 4 * cpus : 16;
+}
+
+static const char *
+option_expects_number(const struct option *option, char text[OPTION_EXPECTS_MAX])
+{
+	char from[UNIT_TEXT_MAX], to[UNIT_TEXT_MAX];
+	const char *example = option->fallback ? option->fallback : option->example;
+
+	unit_format(option->unit, option->min, from);
+	unit_format(option->unit, option_max(option), to);
+	if (option->unit == UNIT_COUNT)
+		snprintf(text, OPTION_EXPECTS_MAX, "expects %sa number from %s to %s",
+		    option->type == OPTION_AUTO ? "auto or " : "", from, to);
+	else
+		snprintf(text, OPTION_EXPECTS_MAX,
+		    "expects a %s with a unit, such as %s (%s to %s)",
+		    option->unit == UNIT_DURATION ? "duration" : "size", example, from, to);
+	return text;
+}
+
+static const char *
+option_expects_choice(const struct option *option, char text[OPTION_EXPECTS_MAX])
+{
+	size_t length = (size_t)snprintf(text, OPTION_EXPECTS_MAX, "expects ");
+
+	for (const char *const *name = option->choices; *name != NULL; name++) {
+		const char *link = name == option->choices ? "" : name[1] == NULL ? " or " : ", ";
+
+		length += (size_t)snprintf(
+		    text + length, OPTION_EXPECTS_MAX - length, "%s%s", link, *name);
+	}
+	return text;
+}
+
+const char *
+option_expects(const struct option *option, char text[OPTION_EXPECTS_MAX])
+{
+	if (option->type == OPTION_CHOICE)
+		return option_expects_choice(option, text);
+	if (option->type != OPTION_TEXT)
+		return option_expects_number(option, text);
+	snprintf(text, OPTION_EXPECTS_MAX, "expects a value, such as %s", option->example);
+	return text;
+}

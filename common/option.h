@@ -1,0 +1,67 @@
+/*
+ * The table of all options: one row for each key. Parsing, defaults, ranges, `-t`, `-T`, the
+ * options of `hostlerd run`, hostler.conf(5) and the sample file all come from it.
+ */
+#ifndef COMMON_OPTION_H
+#define COMMON_OPTION_H
+
+#include "common/unit.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum option_scope { OPTION_HOSTLER, OPTION_SERVICE };
+
+/* What stands at `offset`. */
+enum option_type {
+	OPTION_UNSIGNED, /* unsigned */
+	OPTION_AUTO,     /* unsigned; `auto` is the number of CPUs */
+	OPTION_WIDE,     /* uint64_t */
+	OPTION_RLIMIT,   /* struct conf_rlimit */
+	OPTION_CHOICE,   /* an enum or unsigned: the place in `choices` */
+	OPTION_TEXT      /* char *, as written */
+};
+
+/* Bits of `flags`. */
+#define OPTION_REQUIRED 1u /* a service in a file must have it */
+#define OPTION_PROGRAM  2u /* makes sense with handler = program alone */
+#define OPTION_SHAPES   4u /* shapes the pool: another value means a new pool */
+#define OPTION_LIMIT    8u /* a limit: another value needs no new pool */
+
+#define OPTION_WORKERS_MAX UINT64_MAX /* as `max`: see option_max() */
+
+struct option {
+	enum option_scope scope;
+	const char *key;
+	enum option_type type;
+	enum unit unit;       /* of numbers */
+	size_t offset;        /* in struct conf or struct conf_service */
+	const char *fallback; /* the default as text; NULL: none */
+	uint64_t min, max;
+	unsigned flags;
+	const char *const *choices; /* of OPTION_CHOICE; NULL-terminated */
+	const char *example;        /* a value, where there is no default */
+	const char *otherwise;      /* what holds without a value, where there is no default */
+	const char *help;           /* one sentence or two */
+};
+
+unsigned option_count(void);
+const struct option *option_at(unsigned index);
+unsigned option_index(const struct option *option);
+/* The row of a key, or NULL. */
+const struct option *option_find(enum option_scope scope, const char *key);
+/* The nearest key of the scope if it is near enough to be a slip, or NULL. */
+const char *option_suggest(enum option_scope scope, const char *key);
+/* Whether `text` is near enough to `word` to be a slip of it; case and - _ do not count. */
+bool option_is_near(const char *text, const char *word);
+/* The largest number on this machine: for `workers` it depends on the CPUs. */
+uint64_t option_max(const struct option *option);
+/* CPUs that are online, at least 1. */
+unsigned option_cpus(void);
+
+#define OPTION_EXPECTS_MAX 192 /* bytes of option_expects() with its NUL */
+/* "expects a duration with a unit, such as 30s (1ms to 365d)". Returns `text`. */
+const char *option_expects(const struct option *option, char text[OPTION_EXPECTS_MAX]);
+
+#endif
