@@ -1,0 +1,78 @@
+/*
+ * What the master and a worker say to each other: one SEQPACKET message is one struct msg with the
+ * type in front. The table in msg.c holds name, length, descriptors and sender of each type; chan.c
+ * checks them once for everybody.
+ */
+#ifndef IPC_MSG_H
+#define IPC_MSG_H
+
+#include <stdint.h>
+
+#define MSG_TEXT_MAX 256 /* bytes of a text with its NUL */
+#define MSG_FDS_MAX  2
+
+enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
+
+/* X(CONSTANT, value, sender, struct, descriptors) */
+#define MESSAGES(X)                                                                                \
+	X(READY, 100, MSG_FROM_WORKER, msg_empty, 0)                                               \
+	X(PONG, 101, MSG_FROM_WORKER, msg_number, 0)                                               \
+	X(DRAINED, 102, MSG_FROM_WORKER, msg_empty, 0)                                             \
+	X(LOCK_STUCK, 103, MSG_FROM_WORKER, msg_pool, 0)                                           \
+	X(POOL_DAMAGED, 104, MSG_FROM_WORKER, msg_pool, 0)                                         \
+	X(PING, 200, MSG_FROM_MASTER, msg_number, 0)                                               \
+	X(DRAIN, 201, MSG_FROM_MASTER, msg_empty, 0)                                               \
+	X(INSTANCE, 202, MSG_FROM_MASTER, msg_instance, 2)                                         \
+	X(INSTANCE_GONE, 203, MSG_FROM_MASTER, msg_instance, 0)                                    \
+	X(VERBOSE, 204, MSG_FROM_MASTER, msg_number, 0)
+
+enum msg_type {
+#define X(constant, value, sender, payload, fds) MSG_##constant = value,
+	MESSAGES(X)
+#undef X
+};
+
+struct msg_empty {
+	uint64_t unused;
+};
+
+struct msg_number {
+	uint64_t number; /* PING and its PONG: the same; VERBOSE: enum log_level */
+};
+
+struct msg_pool {
+	uint32_t service;
+	uint32_t unused;
+};
+
+/* An instance that now exists (its stdin to write, its stdout to read) or is gone. */
+struct msg_instance {
+	uint32_t service;
+	uint32_t slot;
+	uint32_t incarnation;
+	uint32_t pid; /* for messages to people; never used to signal */
+};
+
+struct msg {
+	uint32_t type;
+	uint32_t unused;
+	union {
+		struct msg_empty empty;
+		struct msg_number number;
+		struct msg_pool pool;
+		struct msg_instance instance;
+	};
+};
+
+struct msg_info {
+	const char *name;
+	uint32_t type;
+	enum msg_side sender;
+	uint32_t length; /* exact, with type and unused */
+	unsigned fds;    /* exact */
+};
+
+/* The row of a type, or NULL. */
+const struct msg_info *msg_info(uint32_t type);
+
+#endif

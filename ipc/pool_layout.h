@@ -1,0 +1,175 @@
+/*
+ * How a pool lies in shared memory. Private to pool*.c.
+ *
+ * head:  written by the master alone; its layout never changes.
+ * books: guarded by the mutex; all of it but the swept words is a cache that can be rebuilt.
+ * slots, cells: guarded by the mutex; their commit words are the truth.
+ */
+#ifndef IPC_POOL_LAYOUT_H
+#define IPC_POOL_LAYOUT_H
+
+#include "ipc/pool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#define POOL_MAGIC  UINT32_C(0x484f5354) /* "HOST" */
+#define POOL_LAYOUT 1
+#define POOL_NONE   UINT32_MAX /* no cell */
+#define POOL_MAP    (POOL_SLOTS_MAX / 64)
+
+struct pool_order {
+	_Atomic uint64_t offered; /* newest incarnation that may be given out */
+	_Atomic uint64_t doomed;  /* newest incarnation that may not be any more */
+};
+
+struct pool_head {
+	uint32_t magic, layout;
+	_Atomic uint64_t changes; /* grows after any other word here changed */
+	struct pool_order orders[POOL_SLOTS_MAX];
+	_Atomic uint64_t dead[POOL_WORKERS_MAX]; /* how often the id has died */
+};
+
+/* The commit word of a slot: state 2 bits, owner 10, messages 20, incarnation 32. */
+static inline uint64_t
+pool_word(enum pool_state state, unsigned owner, unsigned messages, uint32_t incarnation)
+{
+	return (uint64_t)state << 62 | (uint64_t)(owner & 0x3ff) << 52 |
+	       (uint64_t)(messages & 0xfffff) << 32 | incarnation;
+}
+
+static inline enum pool_state
+pool_word_state(uint64_t word)
+{
+	return (enum pool_state)(word >> 62);
+}
+
+static inline unsigned
+pool_word_owner(uint64_t word)
+{
+	return (unsigned)(word >> 52 & 0x3ff);
+}
+
+static inline unsigned
+pool_word_messages(uint64_t word)
+{
+	return (unsigned)(word >> 32 & 0xfffff);
+}
+
+static inline uint32_t
+pool_word_incarnation(uint64_t word)
+{
+	return (uint32_t)word;
+}
+
+struct pool_slot {
+	_Alignas(64) _Atomic uint64_t word; /* written last */
+	_Atomic uint64_t deadline;
+	_Atomic uint64_t arrival; /* of the ticket that the lease answers */
+	_Atomic uint64_t reason;  /* enum pool_reason, where broken */
+	_Atomic uint64_t served;  /* by the holder; over all incarnations */
+};
+
+/* The commit word of a cell: bit 0 waiting, bit 1 come again, from bit 8 the worker. */
+#define POOL_CELL_WAITING UINT64_C(1)
+#define POOL_CELL_AGAIN   UINT64_C(2)
+
+static inline unsigned
+pool_cell_owner(uint64_t word)
+{
+	return (unsigned)(word >> 8);
+}
+
+struct pool_cell {
+	_Atomic uint64_t arrival; /* written first */
+	_Atomic uint64_t word;    /* written last */
+	uint32_t next, prev;      /* of the line, or next of the free list */
+};
+
+struct pool_books {
+	pthread_mutex_t mutex;
+	uint64_t seen_changes;
+	uint64_t next_arrival, last_granted;
+	uint32_t head, tail;       /* of the line */
+	uint32_t spare;            /* head of the free list */
+	uint32_t fresh;            /* cells from here on were never used */
+	uint64_t rested[POOL_MAP]; /* bit map of POOL_FREE slots */
+	_Atomic uint64_t waiting, grants, refused, violations, rebuilds;
+	_Atomic uint64_t swept[POOL_WORKERS_MAX]; /* the death that was swept up after */
+	struct pool_trace trace[POOL_TRACE];
+};
+
+/* The handle: one process's view. Everything here is private memory. */
+struct pool {
+	struct pool_shape shape;
+	uint32_t cells;
+	int fd;      /* owns; the memfd */
+	size_t size; /* bytes mapped */
+	struct pool_head *head;
+	struct pool_books *books;
+	struct pool_slot *slots;
+	struct pool_cell *line;
+
+	int mutex_kind; /* of a mutex that nobody has scribbled on */
+
+	unsigned self; /* this worker's id */
+	struct pool_hooks hooks;
+	struct pool_told {
+		uint64_t arrival;
+		uint32_t incarnation;
+	} * told;             /* owns; for each slot the grant that the worker knows of */
+	bool untold;          /* there may be a grant that it does not know of */
+	unsigned self_grants; /* grants to itself under this stay in the lock */
+	unsigned cursor;      /* where pool_next_grant() goes on looking */
+	uint64_t wakes[POOL_WORKERS_MAX / 64]; /* to be woken after the unlock */
+	bool wake_workers, wake_master;
+};
+
+/* A place between two stores where a test may kill the process. */
+#ifdef POOL_POINTS
+#define POOL_POINT()                                                                               \
+	do {                                                                                       \
+		if (pool_point != NULL)                                                            \
+			pool_point(__LINE__ + POOL_POINT_BASE);                                    \
+	} while (0)
+#else
+#define POOL_POINT() ((void)0)
+#endif
+
+/* pool_lock.c: the lock, and what is done when its owner died in it */
+void pool_lock(struct pool *pool);
+void pool_unlock(struct pool *pool);
+void pool_rebuild(struct pool *pool);
+
+/* pool_line.c: cells; all under the lock */
+uint32_t pool_line_add(struct pool *pool, uint64_t arrival, bool again);
+void pool_line_remove(struct pool *pool, uint32_t cell);
+
+/* pool_sweep.c: the master's words, compared under the lock */
+void pool_absorb(struct pool *pool);
+
+/* pool.c: gives resting instances to the oldest tickets; under the lock */
+void pool_match(struct pool *pool, uint64_t now);
+
+static inline bool
+pool_rests(const struct pool *pool)
+{
+	for (unsigned i = 0; i < (pool->shape.slots + 63) / 64; i++)
+		if (pool->books->rested[i] != 0)
+			return true;
+	return false;
+}
+
+static inline void
+pool_set_slot(struct pool *pool, unsigned slot, uint64_t word)
+{
+	uint64_t bit = UINT64_C(1) << slot % 64;
+
+	atomic_store_explicit(&pool->slots[slot].word, word, memory_order_release);
+	if (pool_word_state(word) == POOL_FREE)
+		pool->books->rested[slot / 64] |= bit;
+	else
+		pool->books->rested[slot / 64] &= ~bit;
+}
+
+#endif

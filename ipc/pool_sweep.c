@@ -1,0 +1,172 @@
+/*
+ * The two sides of the master's words: it writes them without a lock, the workers compare them
+ * under the lock. An offered instance becomes free, a doomed one is not given out, a dead worker's
+ * tickets and leases are swept up.
+ */
+#include "common/clock.h"
+#include "ipc/pool_layout.h"
+
+#define POOL_POINT_BASE 30000
+
+/* ---- the master ---- */
+
+static void
+pool_changed(struct pool *pool)
+{
+	atomic_fetch_add_explicit(&pool->head->changes, 1, memory_order_release);
+}
+
+void
+pool_offer(struct pool *pool, unsigned slot, uint32_t incarnation)
+{
+	atomic_store(&pool->head->orders[slot].offered, incarnation);
+	pool_changed(pool);
+}
+
+void
+pool_doom(struct pool *pool, unsigned slot, uint32_t incarnation)
+{
+	atomic_store(&pool->head->orders[slot].doomed, incarnation);
+	pool_changed(pool);
+}
+
+void
+pool_bury(struct pool *pool, unsigned worker)
+{
+	atomic_fetch_add(&pool->head->dead[worker], 1);
+	pool_changed(pool);
+}
+
+bool
+pool_swept(const struct pool *pool, unsigned worker)
+{
+	return atomic_load(&pool->books->swept[worker]) == atomic_load(&pool->head->dead[worker]);
+}
+
+bool
+pool_peek(const struct pool *pool, unsigned slot, struct pool_view *view)
+{
+	struct pool_slot *s = &pool->slots[slot];
+	uint64_t word = atomic_load(&s->word);
+	uint64_t reason;
+
+	view->state = pool_word_state(word);
+	view->owner = pool_word_owner(word);
+	view->incarnation = pool_word_incarnation(word);
+	view->messages = pool_word_messages(word);
+	view->deadline = atomic_load(&s->deadline);
+	view->served = atomic_load(&s->served);
+	reason = atomic_load(&s->reason);
+	view->reason = reason < POOL_REASON_COUNT ? (enum pool_reason)reason : POOL_REASON_UNKNOWN;
+	return atomic_load(&s->word) == word;
+}
+
+void
+pool_figures(const struct pool *pool, struct pool_figures *figures)
+{
+	figures->waiting = atomic_load(&pool->books->waiting);
+	figures->grants = atomic_load(&pool->books->grants);
+	figures->refused = atomic_load(&pool->books->refused);
+	figures->violations = atomic_load(&pool->books->violations);
+	figures->rebuilds = atomic_load(&pool->books->rebuilds);
+}
+
+unsigned
+pool_trace(const struct pool *pool, struct pool_trace *out, unsigned max)
+{
+	uint64_t end = atomic_load(&pool->books->grants);
+	uint64_t count = end < POOL_TRACE ? end : POOL_TRACE;
+
+	if (count > max)
+		count = max;
+	for (uint64_t i = 0; i < count; i++)
+		out[i] = pool->books->trace[(end - count + i) % POOL_TRACE];
+	return (unsigned)count;
+}
+
+/* ---- the workers, under the lock ---- */
+
+static void
+pool_absorb_slot(struct pool *pool, unsigned slot)
+{
+	uint64_t word = atomic_load_explicit(&pool->slots[slot].word, memory_order_relaxed);
+	uint32_t incarnation = pool_word_incarnation(word);
+	uint64_t offered = atomic_load(&pool->head->orders[slot].offered);
+	uint64_t doomed = atomic_load(&pool->head->orders[slot].doomed);
+
+	if (offered > incarnation && offered > doomed)
+		/* Whoever still holds the lease of an older incarnation gives back nothing. */
+		pool_set_slot(pool, slot, pool_word(POOL_FREE, 0, 0, (uint32_t)offered));
+	else if (doomed >= incarnation && pool_word_state(word) != POOL_LEASED)
+		pool_set_slot(pool, slot, pool_word(POOL_EMPTY, 0, 0, incarnation));
+}
+
+static void
+pool_sweep_line(struct pool *pool, unsigned worker)
+{
+	uint32_t cell = pool->books->head;
+
+	for (uint32_t steps = 0; cell < pool->cells && steps < pool->cells; steps++) {
+		uint32_t next = pool->line[cell].next;
+		uint64_t word = atomic_load_explicit(&pool->line[cell].word, memory_order_relaxed);
+
+		if (pool_cell_owner(word) == worker)
+			pool_line_remove(pool, cell);
+		POOL_POINT();
+		cell = next;
+	}
+}
+
+static void
+pool_sweep_slots(struct pool *pool, unsigned worker)
+{
+	for (unsigned i = 0; i < pool->shape.slots; i++) {
+		uint64_t word = atomic_load_explicit(&pool->slots[i].word, memory_order_relaxed);
+
+		if (pool_word_state(word) != POOL_LEASED || pool_word_owner(word) != worker)
+			continue;
+		atomic_store(&pool->slots[i].reason, POOL_REASON_HOLDER_DIED);
+		POOL_POINT();
+		pool_set_slot(pool, i, pool_word(POOL_BROKEN, 0, 0, pool_word_incarnation(word)));
+		pool->wake_master = true;
+		POOL_POINT();
+	}
+}
+
+/* Drops what the dead held. Who died may have written anything, so all caches are made anew. */
+static void
+pool_sweep(struct pool *pool)
+{
+	struct pool_books *books = pool->books;
+	bool swept = false;
+
+	for (unsigned i = 0; i < pool->shape.workers; i++) {
+		uint64_t dead = atomic_load(&pool->head->dead[i]);
+
+		if (dead == atomic_load_explicit(&books->swept[i], memory_order_relaxed))
+			continue;
+		if (!swept)
+			pool_rebuild(pool);
+		swept = true;
+		pool_sweep_line(pool, i);
+		pool_sweep_slots(pool, i);
+		atomic_store(&books->swept[i], dead);
+		POOL_POINT();
+	}
+}
+
+void
+pool_absorb(struct pool *pool)
+{
+	uint64_t changes = atomic_load_explicit(&pool->head->changes, memory_order_acquire);
+
+	if (changes == pool->books->seen_changes)
+		return;
+	pool_sweep(pool);
+	for (unsigned i = 0; i < pool->shape.slots; i++) {
+		pool_absorb_slot(pool, i);
+		POOL_POINT();
+	}
+	/* Last: who dies before this leaves the work to the next. */
+	pool->books->seen_changes = changes;
+}
