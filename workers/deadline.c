@@ -1,0 +1,90 @@
+/* Deadlines of one kind behind one timer. Owns the timers; knows nothing of what waits. */
+#include "workers/deadline.h"
+#include "common/clock.h"
+#include "common/log.h"
+
+#include <event2/event.h>
+
+static void
+deadline_arm(struct deadline_line *line, uint64_t now)
+{
+	const struct deadline *first = TAILQ_FIRST(&line->list);
+	struct timeval after;
+	uint64_t wait;
+
+	if (first == NULL || (line->armed != 0 && line->armed <= first->when))
+		return; /* a timer that fires too early only looks again */
+	wait = first->when > now ? first->when - now : 0;
+	after.tv_sec = (time_t)(wait / CLOCK_SECOND);
+	after.tv_usec = (suseconds_t)(wait % CLOCK_SECOND / 1000 + 1);
+	if (after.tv_usec >= 1000000) {
+		after.tv_usec -= 1000000;
+		after.tv_sec++;
+	}
+	line->armed = first->when;
+	event_add(line->timer, &after);
+}
+
+static void
+deadline_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct deadline_line *line = arg;
+	uint64_t now = clock_now();
+	struct deadline *first;
+
+	(void)fd;
+	(void)what;
+	line->armed = 0;
+	while ((first = TAILQ_FIRST(&line->list)) != NULL && first->when <= now) {
+		deadline_clear(first);
+		line->on_due(first);
+	}
+	deadline_arm(line, now);
+}
+
+void
+deadline_open(
+    struct deadline_line *line, struct event_base *base, void (*on_due)(struct deadline *deadline))
+{
+	TAILQ_INIT(&line->list);
+	line->on_due = on_due;
+	line->armed = 0;
+	line->timer = evtimer_new(base, deadline_on_timer, line);
+	if (line->timer == NULL)
+		fatalx("cannot make a timer");
+}
+
+void
+deadline_close(struct deadline_line *line)
+{
+	event_free(line->timer);
+	line->timer = NULL;
+}
+
+void
+deadline_set(struct deadline_line *line, struct deadline *deadline, uint64_t when)
+{
+	struct deadline *before;
+
+	deadline_clear(deadline);
+	deadline->when = when;
+	deadline->line = line;
+	before = TAILQ_LAST(&line->list, deadline_list);
+	while (before != NULL && before->when > when)
+		before = TAILQ_PREV(before, deadline_list, entry);
+	if (before == NULL)
+		TAILQ_INSERT_HEAD(&line->list, deadline, entry);
+	else
+		TAILQ_INSERT_AFTER(&line->list, before, deadline, entry);
+	if (line->armed == 0 || line->armed > when)
+		deadline_arm(line, clock_now());
+}
+
+void
+deadline_clear(struct deadline *deadline)
+{
+	if (deadline->line == NULL)
+		return;
+	TAILQ_REMOVE(&deadline->line->list, deadline, entry);
+	deadline->line = NULL;
+}

@@ -1,0 +1,18 @@
+/* The table of handlers. */
+#include "workers/handler.h"
+
+#define X(constant, name, protocols, help) extern const struct handler handler_##name;
+HANDLERS(X)
+#undef X
+
+const struct handler *
+handler_find(enum handler_kind kind)
+{
+	static const struct handler *const table[] = {
+#define X(constant, name, protocols, help) &handler_##name,
+	    HANDLERS(X)
+#undef X
+	};
+
+	return table[kind];
+}

@@ -1,0 +1,192 @@
+/*
+ * Accepts from the shared listening sockets. Owns the pause: a listener that may not accept is
+ * taken out of the loop and looked at again by a timer, so a full house or a lack of descriptors
+ * costs nothing and harms no connection that is open.
+ */
+#include "workers/listener.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "workers/conn.h"
+#include "workers/service.h"
+#include "workers/worker.h"
+
+#include <errno.h>
+#include <event2/event.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define LISTENER_BATCH    16 /* connections accepted in one go, so that other workers get some */
+#define LISTENER_PAUSE_US 50000
+
+static void
+listener_pause(struct listener *listener)
+{
+	static const struct timeval wait = {.tv_usec = LISTENER_PAUSE_US};
+	struct worker *worker = listener->service->worker;
+
+	if (!listener->paused)
+		event_del(listener->event);
+	listener->paused = true;
+	if (!evtimer_pending(worker->listener_timer, NULL))
+		evtimer_add(worker->listener_timer, &wait);
+}
+
+/* Says so once a second, whichever worker it is that runs short. */
+static void
+listener_say_short(struct worker *worker, const char *why)
+{
+	uint64_t second = worker->now / CLOCK_SECOND;
+
+	if (stats_first_this_second(worker->start->stats, second))
+		log_warnx("accepting pauses: %s; connections that are open go on", why);
+}
+
+static void
+listener_pause_for_fds(struct listener *listener, const char *why)
+{
+	stats_count(listener->service->stats, COUNTER_fd_pauses);
+	listener_say_short(listener->service->worker, why);
+	listener_pause(listener);
+}
+
+/* Takes a place under both limits; gives it back and returns false when there is none. */
+static bool
+listener_enter(struct service *service)
+{
+	const struct worker_start *start = service->worker->start;
+
+	/* First in, then count: two workers can both step back, but never both stay. */
+	atomic_fetch_add(&service->stats->open, 1);
+	if (stats_open(start->stats, service->index) <= service->conf->max_connections &&
+	    stats_open_all(start->stats) <= start->conf->max_connections)
+		return true;
+	atomic_fetch_sub(&service->stats->open, 1);
+	return false;
+}
+
+/* Returns false when there is no more to accept now. */
+static bool
+listener_accept(struct listener *listener)
+{
+	struct service *service = listener->service;
+	struct worker *worker = service->worker;
+	int fd;
+
+	if (!listener_enter(service)) {
+		stats_count(service->stats, COUNTER_full_pauses);
+		listener_pause(listener);
+		return false;
+	}
+	fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0) {
+		int error = errno;
+
+		atomic_fetch_sub(&service->stats->open, 1);
+		if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
+			listener_pause_for_fds(listener, "the system has no descriptors left");
+		return error == ECONNABORTED || error == EINTR;
+	}
+	conn_new(service, fd);
+	if (fd >= worker->fd_limit) {
+		listener_pause_for_fds(listener, "this worker's descriptors are nearly used up");
+		return false;
+	}
+	return true;
+}
+
+static void
+listener_on_accept(evutil_socket_t fd, short what, void *arg)
+{
+	struct listener *listener = arg;
+
+	(void)fd;
+	(void)what;
+	for (int i = 0; i < LISTENER_BATCH; i++)
+		if (!listener_accept(listener))
+			break;
+}
+
+/* Whether the lowest free descriptor is one that a connection may have. */
+static bool
+listener_has_fds(const struct worker *worker)
+{
+	int fd = dup(STDIN_FILENO);
+
+	if (fd < 0)
+		return false;
+	close(fd);
+	return fd < worker->fd_limit;
+}
+
+static void
+listener_on_timer(evutil_socket_t fd, short what, void *arg)
+{
+	struct worker *worker = arg;
+	bool has_fds = listener_has_fds(worker);
+
+	(void)fd;
+	(void)what;
+	for (unsigned i = 0; i < worker->start->listener_count; i++) {
+		struct listener *listener = &worker->listeners[i];
+
+		if (!listener->paused || listener->event == NULL)
+			continue;
+		if (!has_fds) {
+			listener_pause_for_fds(
+			    listener, "this worker's descriptors are nearly used up");
+			continue;
+		}
+		listener->paused = false;
+		event_add(listener->event, NULL);
+	}
+}
+
+void
+listener_start_all(struct worker *worker)
+{
+	const struct worker_start *start = worker->start;
+
+	worker->listeners = mem_alloc(start->listener_count, sizeof(*worker->listeners));
+	worker->listener_timer = evtimer_new(worker->base, listener_on_timer, worker);
+	for (unsigned i = 0; i < start->listener_count; i++) {
+		struct listener *listener = &worker->listeners[i];
+
+		listener->service = &worker->services[start->listeners[i].service];
+		listener->fd = start->listeners[i].fd;
+		listener->event = event_new(
+		    worker->base, listener->fd, EV_READ | EV_PERSIST, listener_on_accept, listener);
+		if (listener->event == NULL || event_add(listener->event, NULL) != 0)
+			fatalx("cannot watch a listening socket");
+	}
+}
+
+void
+listener_stop_all(struct worker *worker)
+{
+	for (unsigned i = 0; i < worker->start->listener_count; i++) {
+		struct listener *listener = &worker->listeners[i];
+
+		if (listener->event == NULL)
+			continue;
+		event_free(listener->event);
+		listener->event = NULL;
+		close(listener->fd);
+	}
+	evtimer_del(worker->listener_timer);
+}
+
+void
+listener_released(struct service *service)
+{
+	struct worker *worker = service->worker;
+	static const struct timeval now = {0};
+
+	atomic_fetch_sub(&service->stats->open, 1);
+	for (unsigned i = 0; i < worker->start->listener_count; i++)
+		if (worker->listeners[i].paused && worker->listeners[i].event != NULL) {
+			evtimer_add(worker->listener_timer, &now);
+			return;
+		}
+}

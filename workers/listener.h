@@ -1,0 +1,28 @@
+/*
+ * Accepting: in bounded batches, within max_connections of the service and of the daemon, and only
+ * while enough descriptors are left for the instances' pipes. A pause ends by itself.
+ */
+#ifndef WORKERS_LISTENER_H
+#define WORKERS_LISTENER_H
+
+#include <stdbool.h>
+
+struct event;
+struct service;
+struct worker;
+
+struct listener {
+	struct service *service; /* borrows */
+	int fd;                  /* borrows; shared with all workers */
+	struct event *event;     /* owns */
+	bool paused;
+};
+
+/* Makes the worker's listeners and starts to accept. */
+void listener_start_all(struct worker *worker);
+/* Stops for good. */
+void listener_stop_all(struct worker *worker);
+/* A connection of the service was closed: there may be room again. */
+void listener_released(struct service *service);
+
+#endif

@@ -1,0 +1,51 @@
+/*
+ * handler = program, as the rest of workers/ sees it: instances come and go, the pool calls, time
+ * passes. handler_program.c decides who gets a lease; link.c speaks with the instance.
+ */
+#ifndef WORKERS_PROGRAM_H
+#define WORKERS_PROGRAM_H
+
+#include "ipc/msg.h"
+#include "workers/deadline.h"
+#include "workers/link.h"
+#include "workers/req.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pool;
+struct service;
+
+TAILQ_HEAD(link_list, link);
+
+struct program {
+	struct service *service;             /* borrows */
+	struct pool *pool;                   /* borrows */
+	struct link **links;                 /* owns; the newest known of each slot, or NULL */
+	struct link_list held;               /* owns; with a lease, newest incarnation or not */
+	struct req_list waiting;             /* owns; with a ticket, oldest first */
+	struct deadline_line queue, running; /* of requests that wait; of links that are asked */
+};
+
+/* For the handler: a request that the framing can carry comes; one that waits loses its client. */
+void program_enter(struct program *program, struct req *req);
+void program_leave(struct program *program, struct req *req);
+/* The lease ends badly. What was begun has failed, the rest goes back to the line. */
+void program_break(struct link *link, enum pool_reason reason);
+/* A request waited too long: for program->queue. */
+void program_on_queue_late(struct deadline *deadline);
+
+/* The master's messages. Takes over the descriptors. */
+void program_on_instance(
+    struct program *program, const struct msg_instance *instance, int in, int out);
+void program_on_instance_gone(struct program *program, const struct msg_instance *instance);
+/* Somebody says "look": the master changed something, or this worker was granted a lease. */
+void program_look(struct program *program);
+/* Once a second: a wake-up may have been lost, an instance may forget to flush. */
+void program_tick(struct program *program);
+/* Whether a request waits or is under way. */
+bool program_is_busy(const struct program *program);
+/* Frees links that ended in this turn. */
+void program_free_ended(void);
+
+#endif

@@ -1,0 +1,199 @@
+/*
+ * Requests: one for each message, exactly one outcome each, replies in the order in which the
+ * client asked. Owns the free list; never touches a socket.
+ */
+#include "workers/req.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "workers/conn.h"
+#include "workers/handler.h"
+#include "workers/proto.h"
+#include "workers/service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define REQ_SPARE_MAX 4096
+
+static struct req_list req_spare = TAILQ_HEAD_INITIALIZER(req_spare);
+static unsigned req_spares;
+
+const char *
+outcome_text(enum outcome outcome)
+{
+	static const char *const texts[] = {
+	    [OUTCOME_BUSY] = "ERR busy",
+	    [OUTCOME_TIMEOUT] = "ERR timeout",
+	    [OUTCOME_FAILED] = "ERR failed",
+	    [OUTCOME_TOO_LARGE] = "ERR too-large",
+	    [OUTCOME_BAD] = "ERR bad",
+	};
+
+	return texts[outcome];
+}
+
+static enum counter
+req_counter(enum outcome outcome)
+{
+	switch (outcome) {
+	case OUTCOME_BUSY:
+		return COUNTER_busy;
+	case OUTCOME_TIMEOUT:
+		return COUNTER_timeout;
+	case OUTCOME_FAILED:
+		return COUNTER_failed;
+	case OUTCOME_TOO_LARGE:
+		return COUNTER_too_large;
+	case OUTCOME_BAD:
+		return COUNTER_bad;
+	default:
+		return COUNTER_replies;
+	}
+}
+
+static struct req *
+req_new(struct conn *conn)
+{
+	struct req *req = TAILQ_FIRST(&req_spare);
+
+	if (req != NULL) {
+		TAILQ_REMOVE(&req_spare, req, in_conn);
+		req_spares--;
+		memset(req, 0, sizeof(*req));
+	} else {
+		req = mem_alloc(1, sizeof(*req));
+	}
+	req->conn = conn;
+	req->service = conn->service;
+	TAILQ_INSERT_TAIL(&conn->reqs, req, in_conn);
+	conn->under_way++;
+	stats_count(req->service->stats, COUNTER_requests);
+	return req;
+}
+
+static void
+req_free(struct req *req)
+{
+	deadline_clear(&req->deadline);
+	free(req->kept);
+	free(req->reply);
+	if (req_spares >= REQ_SPARE_MAX) {
+		free(req);
+		return;
+	}
+	TAILQ_INSERT_HEAD(&req_spare, req, in_conn);
+	req_spares++;
+}
+
+void
+req_submit(struct conn *conn, const char *data, size_t length, bool with_cr)
+{
+	struct req *req = req_new(conn);
+
+	req->data = data;
+	req->length = length;
+	req->with_cr = with_cr;
+	req->service->handler->handle(req);
+}
+
+void
+req_refuse(struct conn *conn, enum outcome outcome)
+{
+	req_fail(req_new(conn), outcome);
+}
+
+void
+req_keep(struct req *req)
+{
+	if (req->kept != NULL)
+		return;
+	req->kept = mem_alloc(1, req->length + 1);
+	if (req->length > 0)
+		memcpy(req->kept, req->data, req->length);
+	req->data = req->kept;
+}
+
+/* Hands an outcome to the protocol and frees the request. It is its client's oldest. */
+static void
+req_deliver(struct req *req, const char *data, size_t length)
+{
+	struct conn *conn = req->conn;
+	const struct proto *proto = req->service->proto;
+
+	TAILQ_REMOVE(&conn->reqs, req, in_conn);
+	conn->under_way--;
+	if (req->outcome == OUTCOME_REPLY && !proto->reply(conn, req, data, length))
+		req->outcome = OUTCOME_BAD;
+	if (outcome_text(req->outcome) != NULL)
+		proto->refuse(conn, req, req->outcome);
+	stats_count(req->service->stats, req_counter(req->outcome));
+	req_free(req);
+}
+
+static void
+req_finish(struct req *req, enum outcome outcome, const char *data, size_t length)
+{
+	struct conn *conn = req->conn;
+
+	if (req->outcome != OUTCOME_PENDING)
+		fatalx("a request was answered twice");
+	req->outcome = outcome;
+	deadline_clear(&req->deadline);
+	if (conn == NULL) {
+		req_drop(req);
+		return;
+	}
+	conn_schedule(conn);
+	if (TAILQ_FIRST(&conn->reqs) != req) {
+		if (outcome == OUTCOME_REPLY) {
+			req->reply = mem_alloc(1, length + 1);
+			memcpy(req->reply, data, length);
+			req->reply_length = length;
+		}
+		return;
+	}
+	req_deliver(req, data, length);
+	while ((req = TAILQ_FIRST(&conn->reqs)) != NULL && req->outcome != OUTCOME_PENDING)
+		req_deliver(req, req->reply, req->reply_length);
+}
+
+void
+req_reply(struct req *req, const char *data, size_t length)
+{
+	req_finish(req, OUTCOME_REPLY, data, length);
+}
+
+void
+req_fail(struct req *req, enum outcome outcome)
+{
+	req_finish(req, outcome, NULL, 0);
+}
+
+void
+req_finish_silently(struct req *req)
+{
+	req_finish(req, OUTCOME_SILENT, NULL, 0);
+}
+
+void
+req_drop(struct req *req)
+{
+	stats_count(req->service->stats, COUNTER_withdrawn);
+	req_free(req);
+}
+
+void
+req_cancel_all(struct conn *conn)
+{
+	struct req *req;
+
+	while ((req = TAILQ_FIRST(&conn->reqs)) != NULL) {
+		TAILQ_REMOVE(&conn->reqs, req, in_conn);
+		conn->under_way--;
+		req->conn = NULL;
+		if (req->outcome != OUTCOME_PENDING)
+			req_drop(req);
+		else
+			req->service->handler->cancel(req);
+	}
+}

@@ -1,0 +1,82 @@
+/*
+ * A request: what protocols and handlers share, and the only thing.
+ *
+ * The path of one request:
+ *   conn.c      conn_turn() reads
+ *   proto_x.c   input() finds a message
+ *   req.c       req_submit()
+ *   handler_x.c handle() ... link.c writes to the instance and reads the reply
+ *   req.c       req_reply() or req_fail(), exactly once
+ *   proto_x.c   reply() or refuse(), in the order of the requests
+ *   conn.c      conn_turn() writes
+ */
+#ifndef WORKERS_REQ_H
+#define WORKERS_REQ_H
+
+#include "ipc/pool.h"
+#include "workers/deadline.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct conn;
+struct link;
+struct service;
+
+enum outcome {
+	OUTCOME_PENDING,
+	OUTCOME_REPLY,
+	OUTCOME_SILENT,    /* answered by saying nothing */
+	OUTCOME_BUSY,      /* the waiting line is full */
+	OUTCOME_TIMEOUT,   /* waited or ran too long */
+	OUTCOME_FAILED,    /* the instance died or broke its contract */
+	OUTCOME_TOO_LARGE, /* the message is over max_message */
+	OUTCOME_BAD        /* the message or the reply cannot be carried */
+};
+
+/* "ERR busy" and the like; NULL for the first three. */
+const char *outcome_text(enum outcome outcome);
+
+struct req {
+	TAILQ_ENTRY(req) in_conn; /* in the order of the client's requests */
+	struct conn *conn;        /* borrows; NULL when the client has left */
+	struct service *service;  /* borrows */
+	const char *data;         /* the message: borrows the input, or `kept` */
+	size_t length;
+	char *kept;   /* owns; NULL while the bytes are borrowed */
+	bool with_cr; /* the reply shall end as the request did */
+	enum outcome outcome;
+	char *reply; /* owns; an outcome that waits for earlier requests of its client */
+	size_t reply_length;
+
+	/* Of the handler that has it. */
+	TAILQ_ENTRY(req) in_handler;
+	struct link *link; /* borrows; the instance that it was given to, else NULL */
+	struct pool_ticket ticket;
+	struct deadline deadline;
+	bool lost;           /* neither ticket nor grant was seen at the last look */
+	uint64_t start, end; /* its bytes' places in all that was given to the instance */
+};
+
+TAILQ_HEAD(req_list, req);
+
+/* For protocols: a message came; a message came that is refused without asking the handler. */
+void req_submit(struct conn *conn, const char *data, size_t length, bool with_cr);
+void req_refuse(struct conn *conn, enum outcome outcome);
+
+/* For handlers: each ends the request; it must not be touched afterwards. */
+void req_reply(struct req *req, const char *data, size_t length);
+void req_fail(struct req *req, enum outcome outcome);
+void req_finish_silently(struct req *req);
+/* The client has left and nobody else needs it. */
+void req_drop(struct req *req);
+
+/* Makes the message outlive handle(). */
+void req_keep(struct req *req);
+
+/* For the connection: the client has left; each request of it is cancelled. */
+void req_cancel_all(struct conn *conn);
+
+#endif

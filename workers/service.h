@@ -1,0 +1,67 @@
+/*
+ * A service as one worker sees it, and the worker's own state. Everybody in workers/ may look;
+ * worker.c makes both.
+ */
+#ifndef WORKERS_SERVICE_H
+#define WORKERS_SERVICE_H
+
+#include "common/conf.h"
+#include "common/stats.h"
+#include "workers/deadline.h"
+
+#include <stdbool.h>
+#include <sys/queue.h>
+
+struct conn;
+struct event;
+struct event_base;
+struct handler;
+struct listener;
+struct program;
+struct proto;
+struct worker_start;
+
+TAILQ_HEAD(conn_list, conn);
+
+struct service {
+	const struct conf_service *conf; /* borrows */
+	unsigned index;
+	struct worker *worker;         /* borrows */
+	const struct proto *proto;     /* borrows */
+	const struct handler *handler; /* borrows */
+	struct stats_row *stats;       /* borrows; this worker is its only writer */
+	struct conn_list conns;        /* owns */
+	struct program *program;       /* owns; handler = program only */
+	struct deadline_line idles, messages, writes, lingers; /* of connections */
+};
+
+struct worker {
+	const struct worker_start *start; /* borrows */
+	struct event_base *base;
+	struct service *services;     /* owns; start->conf->service_count of them */
+	struct listener *listeners;   /* owns; start->listener_count of them */
+	struct event *listener_timer; /* owns; looks again whether to accept */
+	uint64_t now;                 /* the time when this turn began */
+	char *scratch;                /* owns; WORKER_SCRATCH bytes to read into */
+	struct conn_list turn;        /* connections with something to do in this turn */
+	struct conn_list closed;      /* freed at the end of the turn */
+	unsigned open;                /* connections */
+	int fd_limit;                 /* descriptors from here on are kept for instances */
+	bool draining;
+	bool done;
+	int status; /* exit status */
+};
+
+#define WORKER_SCRATCH 65536
+
+/* Reads everything that the master has sent; called when a grant names an unknown instance. */
+void worker_read_channel(struct worker *worker);
+/* What a pool needs to say to others; see struct pool_hooks. */
+void worker_wake(struct worker *worker, unsigned id);
+void worker_wake_master(struct worker *worker);
+void worker_lock_stuck(struct worker *worker, unsigned service);
+void worker_pool_damaged(struct worker *worker, unsigned service);
+/* Something ended that the worker may have waited for before it may exit. */
+void worker_check_drained(struct worker *worker);
+
+#endif

@@ -1,0 +1,36 @@
+/* What the master may know of the workers: how to become one. The only header it includes. */
+#ifndef WORKERS_WORKER_H
+#define WORKERS_WORKER_H
+
+#include "common/conf.h"
+#include "common/stats.h"
+#include "ipc/pool.h"
+
+/* A listening socket that all workers share. */
+struct worker_listener {
+	int fd;           /* borrows */
+	unsigned service; /* index in conf->services */
+};
+
+/* Everything a worker inherits by fork. All pointers are borrowed for the life of the process. */
+struct worker_start {
+	const struct conf *conf;
+	unsigned id;      /* worker id: row in the statistics, owner in the pools */
+	unsigned ids;     /* how many worker ids there are */
+	int channel;      /* its end of the control channel */
+	const int *wakes; /* an eventfd for each worker id */
+	int wake_master;  /* eventfd */
+	const struct worker_listener *listeners;
+	unsigned listener_count;
+	struct pool *const *pools; /* one for each service; NULL where the handler needs none */
+	const struct stats *stats;
+};
+
+/*
+ * The life of a worker: sets up its loop, says READY, serves until it is told to drain or its
+ * channel closes, then returns the exit status. Called in the child, without privileges, with all
+ * signals blocked and default.
+ */
+int worker_main(const struct worker_start *start);
+
+#endif
