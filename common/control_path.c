@@ -124,17 +124,6 @@ control_make_folder(const char *path, char **why)
 	return is_made;
 }
 
-char *
-control_default_path(bool is_run, char **why)
-{
-	char *path = control_name_path(is_run);
-
-	if (control_make_folder(path, why))
-		return path;
-	free(path);
-	return NULL;
-}
-
 unsigned
 control_private_folders(char *folders[CONTROL_FOLDERS_MAX])
 {

@@ -18,15 +18,13 @@
 #define CONTROL_SYSTEM_PATH   CONTROL_SYSTEM_FOLDER "/control.sock"
 #define CONTROL_FOLDERS_MAX   2 /* private folders of one user */
 
-/*
- * The path of a new daemon's control socket; its folder is made where it is missing. The caller
- * frees it. Returns NULL and a sentence in *why (the caller frees it) when there is no safe place.
- */
-char *control_default_path(bool is_run, char **why);
-
-/* The two halves of it: the path alone (never fails, touches nothing; the caller frees it) ... */
+/* The path of a new daemon's control socket. Touches nothing; the caller frees it. */
 char *control_name_path(bool is_run);
-/* ... and making and checking its folder; for default paths only. False and a sentence in *why. */
+
+/*
+ * Makes the folder of such a path where it is missing, and checks it. Returns false and a sentence
+ * in *why, to be freed, when there is no safe place.
+ */
 bool control_make_folder(const char *path, char **why);
 
 /*

@@ -7,9 +7,9 @@
 #define ESCAPE_MOST 4 /* bytes that one byte may become */
 
 /*
- * Writes `length` bytes of `text` to `to`, which has room for ESCAPE_MOST times as many, and returns
- * how many were written; no NUL is added. Control characters (also U+0080 to U+009F) and bytes that
- * are not UTF-8 become \xNN; everything else stays as it is.
+ * Writes `length` bytes of `text` to `to`, which has room for ESCAPE_MOST times as many, and
+ * returns how many were written; no NUL is added. Control characters (also U+0080 to U+009F) and
+ * bytes that are not UTF-8 become \xNN; everything else stays as it is.
  */
 size_t escape_text(char *to, const char *text, size_t length);
 

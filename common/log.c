@@ -95,7 +95,7 @@ log_chunk(const char *bytes, size_t length)
 {
 	const char *lf;
 
-	if (length <= PIPE_BUF)
+	if (bytes == NULL || length <= PIPE_BUF)
 		return length;
 	lf = memrchr(bytes, '\n', PIPE_BUF);
 	if (!lf)

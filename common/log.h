@@ -21,8 +21,8 @@ enum log_level { LOG_LEVEL_ERROR, LOG_LEVEL_WARN, LOG_LEVEL_INFO, LOG_LEVEL_DEBU
 
 /*
  * Opens the log. `role` stands before each line ("master", "worker 0"); it is copied. May be called
- * again after a fork with the child's role: lines that still wait are left to the parent. Before the
- * first call lines go to descriptor 2 without a role.
+ * again after a fork with the child's role: lines that still wait are left to the parent. Before
+ * the first call lines go to descriptor 2 without a role.
  */
 void log_open(const char *role, enum log_level level);
 void log_set_level(enum log_level level);

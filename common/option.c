@@ -173,7 +173,7 @@ static const struct option option_table[] = {
     {SERVICE("message_timeout", message_timeout), DURATION(MS, 365 * DAY), .flags = OPTION_LIMIT,
 	.fallback = "30s", .help = "How long a client may take to send the whole of one message."},
     {SERVICE("write_timeout", write_timeout), DURATION(MS, 365 * DAY), .flags = OPTION_LIMIT,
-	.fallback = "30s", .help = "A client that takes none of its reply for so long is cut off."},
+	.fallback = "30s", .help = "A client that has not taken what waits for it after so long is cut off."},
     {SERVICE("pipeline", pipeline), COUNT(1, 65535), .flags = OPTION_LIMIT, .fallback = "32",
 	.help = "Requests of one connection that may be under way; then reading waits."},
     {SERVICE("max_message", max_message), SIZE(1, GIB), .flags = OPTION_LIMIT, .fallback = "64K",

@@ -43,7 +43,7 @@ struct stats_row {
 
 struct stats {
 	unsigned workers, services;
-	struct stats_row *rows;          /* shared mapping: [worker][service] */
+	struct stats_row *rows; /* shared mapping: [worker][service] */
 	_Atomic uint64_t *said; /* in the mapping, behind the rows */
 };
 

@@ -23,8 +23,7 @@ enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
 	X(PING, 200, MSG_FROM_MASTER, msg_number, 0)                                               \
 	X(DRAIN, 201, MSG_FROM_MASTER, msg_empty, 0)                                               \
 	X(INSTANCE, 202, MSG_FROM_MASTER, msg_instance, 2)                                         \
-	X(INSTANCE_GONE, 203, MSG_FROM_MASTER, msg_instance, 0)                                    \
-	X(VERBOSE, 204, MSG_FROM_MASTER, msg_number, 0)
+	X(INSTANCE_GONE, 203, MSG_FROM_MASTER, msg_instance, 0)
 
 enum msg_type {
 #define X(constant, value, sender, payload, fds) MSG_##constant = value,
@@ -37,7 +36,7 @@ struct msg_empty {
 };
 
 struct msg_number {
-	uint64_t number; /* PING and its PONG: the same; VERBOSE: enum log_level */
+	uint64_t number; /* PING and its PONG: the same */
 };
 
 struct msg_pool {

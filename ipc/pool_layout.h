@@ -99,6 +99,12 @@ struct pool_books {
 	struct pool_trace trace[POOL_TRACE];
 };
 
+/* The grant of a slot that the worker knows of. */
+struct pool_told {
+	uint64_t arrival;
+	uint32_t incarnation;
+};
+
 /* The handle: one process's view. Everything here is private memory. */
 struct pool {
 	struct pool_shape shape;
@@ -114,13 +120,10 @@ struct pool {
 
 	unsigned self; /* this worker's id */
 	struct pool_hooks hooks;
-	struct pool_told {
-		uint64_t arrival;
-		uint32_t incarnation;
-	} * told;             /* owns; for each slot the grant that the worker knows of */
-	bool untold;          /* there may be a grant that it does not know of */
-	unsigned self_grants; /* grants to itself under this stay in the lock */
-	unsigned cursor;      /* where pool_next_grant() goes on looking */
+	struct pool_told *told;                /* owns; one for each slot */
+	bool untold;                           /* there may be a grant that it does not know of */
+	unsigned self_grants;                  /* grants to itself under this stay in the lock */
+	unsigned cursor;                       /* where pool_next_grant() goes on looking */
 	uint64_t wakes[POOL_WORKERS_MAX / 64]; /* to be woken after the unlock */
 	bool wake_workers, wake_master;
 };

@@ -195,6 +195,18 @@ conn_take_end(struct conn *conn)
 	conn->input_ended = true;
 }
 
+/*
+ * After a short read the socket is empty, and its end is announced by an event of its own: one more
+ * read would only say EAGAIN. But a reset that came together with the bytes is not announced again;
+ * it goes unnoticed unless a reply is about to be written.
+ */
+static bool
+conn_will_hear(const struct conn *conn)
+{
+	return !conn->closed_hint && !conn->last_look && buf_length(&conn->out) > 0 &&
+	       buf_length(&conn->in) == 0 && conn->under_way == 0;
+}
+
 /* One read. Returns false when there is nothing more to read now. */
 static bool
 conn_read(struct conn *conn)
@@ -204,8 +216,7 @@ conn_read(struct conn *conn)
 
 	if (n > 0) {
 		conn_take_bytes(conn, worker->scratch, (size_t)n);
-		/* A short read emptied the socket; its end is announced by an event of its own. */
-		if (n < WORKER_SCRATCH && !conn->closed_hint && !conn->last_look)
+		if (n < WORKER_SCRATCH && conn_will_hear(conn))
 			conn->readable = false;
 		return conn->readable;
 	}

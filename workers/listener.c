@@ -19,12 +19,14 @@
 
 #define LISTENER_BATCH    16 /* connections accepted in one go, so that other workers get some */
 #define LISTENER_PAUSE_US 50000
+#define LISTENER_YIELD_US 1000
+#define LISTENER_SLACK    8 /* connections above the share that are not worth standing back for */
 
 static void
-listener_pause(struct listener *listener)
+listener_pause(struct listener *listener, suseconds_t microseconds)
 {
-	static const struct timeval wait = {.tv_usec = LISTENER_PAUSE_US};
 	struct worker *worker = listener->service->worker;
+	struct timeval wait = {.tv_usec = microseconds};
 
 	if (!listener->paused)
 		event_del(listener->event);
@@ -48,7 +50,7 @@ listener_pause_for_fds(struct listener *listener, const char *why)
 {
 	stats_count(listener->service->stats, COUNTER_fd_pauses);
 	listener_say_short(listener->service->worker, why);
-	listener_pause(listener);
+	listener_pause(listener, LISTENER_PAUSE_US);
 }
 
 /* Takes a place under both limits; gives it back and returns false when there is none. */
@@ -76,7 +78,7 @@ listener_accept(struct listener *listener)
 
 	if (!listener_enter(service)) {
 		stats_count(service->stats, COUNTER_full_pauses);
-		listener_pause(listener);
+		listener_pause(listener, LISTENER_PAUSE_US);
 		return false;
 	}
 	fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -96,6 +98,15 @@ listener_accept(struct listener *listener)
 	return true;
 }
 
+/* Whether this worker has clearly more connections than the others have on average. */
+static bool
+listener_has_share(const struct worker *worker)
+{
+	uint64_t share = stats_open_all(worker->start->stats) / worker->start->conf->workers;
+
+	return worker->open > share + share / 8 + LISTENER_SLACK;
+}
+
 static void
 listener_on_accept(evutil_socket_t fd, short what, void *arg)
 {
@@ -103,6 +114,12 @@ listener_on_accept(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	if (!listener->yielded && listener_has_share(listener->service->worker)) {
+		listener->yielded = true;
+		listener_pause(listener, LISTENER_YIELD_US);
+		return;
+	}
+	listener->yielded = false;
 	for (int i = 0; i < LISTENER_BATCH; i++)
 		if (!listener_accept(listener))
 			break;

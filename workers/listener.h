@@ -1,6 +1,9 @@
 /*
  * Accepting: in bounded batches, within max_connections of the service and of the daemon, and only
  * while enough descriptors are left for the instances' pipes. A pause ends by itself.
+ *
+ * Whoever is awake would win every connection, so a worker with clearly more than its share stands
+ * back for a millisecond; what nobody else has taken by then it takes.
  */
 #ifndef WORKERS_LISTENER_H
 #define WORKERS_LISTENER_H
@@ -16,6 +19,7 @@ struct listener {
 	int fd;                  /* borrows; shared with all workers */
 	struct event *event;     /* owns */
 	bool paused;
+	bool yielded; /* it stood back; the next batch is its own */
 };
 
 /* Makes the worker's listeners and starts to accept. */

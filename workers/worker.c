@@ -174,9 +174,6 @@ worker_handle(struct worker *worker, const struct msg *msg, int fds[MSG_FDS_MAX]
 		if (program != NULL)
 			program_on_instance_gone(program, &msg->instance);
 		break;
-	case MSG_VERBOSE:
-		log_set_level((enum log_level)msg->number.number);
-		break;
 	default:
 		break; /* chan.c lets only the master's messages through */
 	}
