@@ -1,0 +1,37 @@
+/*
+ * The control socket: a unix stream socket that takes one JSON object in a line and answers with
+ * one line. It knows its peers by their credentials, and it is bounded in everything: clients,
+ * length of a request, time.
+ */
+#ifndef DAEMON_CONTROL_H
+#define DAEMON_CONTROL_H
+
+#include "daemon/control_line.h"
+
+#include <event2/event.h>
+
+#include <stdbool.h>
+#include <sys/types.h>
+
+#define CONTROL_CLIENTS_MAX 32
+#define CONTROL_REQUEST_MAX 65536 /* bytes of a request with its LF */
+#define CONTROL_IDLE        5     /* seconds without a whole request, or without taking a reply */
+
+struct control; /* owns its socket, its clients and their events */
+
+/* What it is made for. The pointers are borrowed as long as it is open. */
+struct control_setup {
+	const char *path;
+	uid_t uid; /* may talk to it, beside root and our own uid; (uid_t)-1 for none */
+	gid_t gid; /* its members may too; (gid_t)-1 for none */
+	const struct control_command *commands;
+	void *arg; /* of the commands */
+};
+
+/* NULL and a sentence in `why` when the socket cannot be had. */
+struct control *control_open(
+    struct event_base *base, const struct control_setup *setup, char *why, size_t why_size);
+/* Removes the socket. */
+void control_close(struct control *control);
+
+#endif

@@ -1,0 +1,202 @@
+/*
+ * hostlerd: the command line. Finds the configuration, checks it, and becomes the master. Holds
+ * descriptors 0 to 2 before anything else is opened, so that no socket ever becomes one of them.
+ */
+#include "common/conf.h"
+#include "common/control_path.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "daemon/master.h"
+
+#include <event2/event.h>
+
+#include <fcntl.h>
+#include <getopt.h>
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define MAIN_FILE  SYSCONFDIR "/hostler/hostler.conf"
+#define MAIN_DEMO  "demo-upper"
+#define MAIN_USAGE 2 /* exit status when the command line is wrong */
+
+struct main_options {
+	const char *file; /* borrows */
+	bool check, dump, verbose, is_run;
+	int argc; /* what follows the word `run` */
+	char **argv;
+};
+
+static const struct option main_long[] = {
+    {"file", required_argument, NULL, 'f'},
+    {"check", no_argument, NULL, 't'},
+    {"dump", no_argument, NULL, 'T'},
+    {"version", no_argument, NULL, 'V'},
+    {"verbose", no_argument, NULL, 'v'},
+    {"help", no_argument, NULL, 'h'},
+    {NULL, 0, NULL, 0},
+};
+
+static void
+main_print_usage(FILE *out)
+{
+	fputs("usage: hostlerd [-tTv] [-f FILE]\n"
+	      "       hostlerd [-tTv] run [--KEY VALUE ...] [-- COMMAND ...]\n"
+	      "\n"
+	      "  -f FILE  the configuration (" MAIN_FILE ")\n"
+	      "  -t       check it and exit\n"
+	      "  -T       print every value and where it comes from, and exit\n"
+	      "  -v       log more\n"
+	      "  -V       print version and build, and exit\n"
+	      "  -h       print this\n"
+	      "\n"
+	      "hostlerd run serves one program without a file; alone it is a demonstration.\n",
+	    out);
+}
+
+static void
+main_print_version(void)
+{
+	printf("hostlerd %s (libevent %s, jansson %s, compiler %s)\n", PACKAGE_VERSION,
+	    event_get_version(), jansson_version_str(), __VERSION__);
+}
+
+/* A closed standard descriptor would be given to the next socket that is opened. */
+static void
+main_hold_standard(void)
+{
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
+			_exit(1);
+	/* What else we were started with is no child's business. */
+	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
+/* Returns -1 to go on, else the exit status. */
+static int
+main_parse(struct main_options *options, int argc, char **argv)
+{
+	int option;
+
+	while ((option = getopt_long(argc, argv, "+f:tTvVh", main_long, NULL)) != -1) {
+		switch (option) {
+		case 'f':
+			options->file = optarg;
+			break;
+		case 't':
+			options->check = true;
+			break;
+		case 'T':
+			options->dump = true;
+			break;
+		case 'v':
+			options->verbose = true;
+			break;
+		case 'V':
+			main_print_version();
+			return 0;
+		case 'h':
+			main_print_usage(stdout);
+			return 0;
+		default:
+			main_print_usage(stderr);
+			return MAIN_USAGE;
+		}
+	}
+	options->is_run = optind < argc && strcmp(argv[optind], "run") == 0;
+	if ((optind < argc && !options->is_run) || (options->is_run && options->file != NULL)) {
+		main_print_usage(stderr);
+		return MAIN_USAGE;
+	}
+	options->argc = argc - optind - options->is_run;
+	options->argv = argv + optind + options->is_run;
+	return -1;
+}
+
+/* The demo program lies beside us in a build, and with the other helpers once installed. */
+static char *
+main_find_demo(void)
+{
+	char self[4096];
+	ssize_t length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	char *slash, *demo;
+
+	self[length > 0 ? length : 0] = '\0';
+	slash = strrchr(self, '/');
+	if (slash != NULL) {
+		*slash = '\0';
+		demo = mem_printf("%s/%s", self, MAIN_DEMO);
+		if (access(demo, X_OK) == 0)
+			return demo;
+		free(demo);
+	}
+	return mem_strdup(PKGLIBEXECDIR "/" MAIN_DEMO);
+}
+
+static struct conf *
+main_load(const struct main_options *options, const char *control)
+{
+	struct conf_errors errors = {0};
+	struct conf *conf;
+
+	if (options->is_run) {
+		char *demo = main_find_demo();
+
+		conf = conf_run(options->argc, options->argv, demo, control, &errors);
+		free(demo);
+	} else {
+		conf =
+		    conf_load(options->file != NULL ? options->file : MAIN_FILE, control, &errors);
+	}
+	if (conf == NULL)
+		conf_errors_print(&errors, stderr);
+	conf_errors_free(&errors);
+	return conf;
+}
+
+/* Returns the exit status. */
+static int
+main_start(const struct main_options *options, const struct conf *conf, const char *control)
+{
+	char *why;
+
+	if (options->dump) {
+		conf_dump(conf, stdout);
+		return fflush(stdout) == 0 ? 0 : 1;
+	}
+	if (options->check) {
+		printf("%s is fine\n", conf->file != NULL ? conf->file : "the command line");
+		return 0;
+	}
+	log_open("master", options->verbose ? LOG_LEVEL_DEBUG : conf->log_level);
+	if (strcmp(conf->control, control) == 0 && !control_make_folder(control, &why))
+		fatalx("control socket: %s", why);
+	return master_run(conf);
+}
+
+int
+main(int argc, char **argv)
+{
+	struct main_options options = {0};
+	struct conf *conf;
+	char *control;
+	int status;
+
+	main_hold_standard();
+	status = main_parse(&options, argc, argv);
+	if (status >= 0)
+		return status;
+	control = control_name_path(options.is_run);
+	conf = main_load(&options, control);
+	/* The command line of `run` is the configuration. */
+	if (conf == NULL)
+		status = options.is_run ? MAIN_USAGE : 1;
+	else
+		status = main_start(&options, conf, control);
+	conf_free(conf);
+	free(control);
+	return status;
+}

@@ -1,0 +1,76 @@
+/*
+ * The master: the parent of everybody. Reads the configuration, owns the listening sockets, the
+ * pools and every life, and never reads a client's byte.
+ *
+ * Its parts are told the time and asked when they want to be called next; processes are started
+ * between turns of the event loop, never inside a callback.
+ */
+#ifndef DAEMON_MASTER_H
+#define DAEMON_MASTER_H
+
+#include "common/conf.h"
+#include "common/stats.h"
+#include "daemon/control.h"
+#include "daemon/guardian.h"
+#include "daemon/instance.h"
+#include "daemon/listen.h"
+#include "daemon/priv.h"
+#include "daemon/service.h"
+#include "daemon/slot.h"
+#include "daemon/stop.h"
+#include "ipc/pool.h"
+
+#include <event2/event.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#define MASTER_NEVER UINT64_MAX /* a time that does not come */
+
+enum master_state { MASTER_STARTING, MASTER_RUNNING, MASTER_STOPPING };
+
+#define MASTER_SIGNALS 9
+
+struct master {
+	const struct conf *conf; /* borrows */
+	pid_t pid;               /* ours; children compare getppid(2) with it */
+	uint64_t started;
+	enum master_state state;
+	struct rlimit nofile; /* as we were started; instances get it back */
+
+	struct event_base *base;               /* owns */
+	struct event *signals[MASTER_SIGNALS]; /* owns */
+	struct event *tick;                    /* owns; when somebody wants to be called */
+	struct event *looked;                  /* owns; on wake_master */
+
+	struct listen_set listen;
+	struct stats *stats; /* owns */
+	unsigned ids;        /* worker ids */
+	int *wakes;          /* owns; an eventfd for each worker id */
+	int wake_master;     /* owns; eventfd */
+	struct pool **pools; /* owns; one for each service, NULL where it needs none */
+	struct priv worker_priv;
+
+	struct guardian guardian;
+	uint64_t guardian_retry;    /* when the next one may be tried */
+	struct service *services;   /* owns; conf->service_count */
+	struct instance *instances; /* owns; of all services, in their order */
+	unsigned instance_count;
+	struct slot *slots; /* owns; conf->workers */
+	unsigned slot_count;
+	struct stop stop;
+
+	int pidfile;             /* owns; -1 for none */
+	struct control *control; /* owns */
+};
+
+/* Whether a pool must start over before workers or instances may be started. */
+bool master_is_damaged(const struct master *master);
+/* All pools must. */
+void master_damage_all(struct master *master);
+/* The whole life. Returns the exit status. */
+int master_run(const struct conf *conf);
+
+#endif

@@ -1,0 +1,120 @@
+/*
+ * How a worker comes into being. Between fork and worker_main() the child sheds everything that is
+ * the master's: event loop, handlers, descriptors, privileges. It never returns to the master's
+ * code.
+ */
+#include "common/log.h"
+#include "common/mem.h"
+#include "daemon/master.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static void
+slot_fork_tie(pid_t master)
+{
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0)
+		fatal("cannot be tied to the master");
+	/* It may be gone already; then the signal will not come. */
+	if (getppid() != master)
+		_exit(1);
+}
+
+/* The loop is shared with the master until it is made anew; freeing it must not reach the master's.
+ */
+static void
+slot_fork_drop_loop(struct event_base *base)
+{
+	event_reinit(base);
+	event_base_free(base);
+	for (int i = 1; i < NSIG; i++)
+		signal(i, SIG_DFL);
+}
+
+static int
+slot_fork_compare(const void *a, const void *b)
+{
+	const int *x = a, *y = b;
+
+	return (*x > *y) - (*x < *y);
+}
+
+/* Closes all but 0 to 2, the log, the channel, the listening sockets and the eventfds. */
+static void
+slot_fork_close_rest(const struct master *master, int channel)
+{
+	int *keep = mem_alloc(master->listen.count + master->ids + 6, sizeof(int));
+	unsigned count = 0;
+
+	for (int fd = 0; fd <= STDERR_FILENO; fd++)
+		keep[count++] = fd;
+	keep[count++] = log_fd() >= 0 ? log_fd() : STDERR_FILENO;
+	keep[count++] = channel;
+	keep[count++] = master->wake_master;
+	for (unsigned i = 0; i < master->listen.count; i++)
+		if (master->listen.listeners[i].fd >= 0)
+			keep[count++] = master->listen.listeners[i].fd;
+	for (unsigned i = 0; i < master->ids; i++)
+		keep[count++] = master->wakes[i];
+	qsort(keep, count, sizeof(int), slot_fork_compare);
+	for (unsigned i = 1; i < count; i++)
+		if (keep[i] > keep[i - 1] + 1)
+			close_range((unsigned)keep[i - 1] + 1, (unsigned)keep[i] - 1, 0);
+	close_range((unsigned)keep[count - 1] + 1, ~0U, 0);
+	free(keep);
+}
+
+static void __attribute__((noreturn)) slot_fork_child(struct slot *slot, int channel)
+{
+	struct master *master = slot->master;
+	struct worker_start start = {
+	    .conf = master->conf,
+	    .id = slot->id,
+	    .ids = master->ids,
+	    .channel = channel,
+	    .wakes = master->wakes,
+	    .wake_master = master->wake_master,
+	    .listeners = master->listen.listeners,
+	    .listener_count = master->listen.count,
+	    .pools = master->pools,
+	    .stats = master->stats,
+	};
+	char role[32];
+
+	slot_fork_tie(master->pid);
+	slot_fork_drop_loop(master->base);
+	snprintf(role, sizeof(role), "worker %u", slot->place);
+	log_open(role, log_get_level());
+	slot_fork_close_rest(master, channel);
+	priv_drop(&master->worker_priv);
+	/* A change of ids clears it. */
+	slot_fork_tie(master->pid);
+	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0)
+		fatal("cannot give up new privileges");
+	umask(077);
+	exit(worker_main(&start));
+}
+
+pid_t
+slot_fork(struct slot *slot, int channel)
+{
+	sigset_t all, before;
+	pid_t pid;
+	int saved;
+
+	fflush(NULL);
+	/* The worker is born with all signals blocked: nothing may reach the master's handlers. */
+	sigfillset(&all);
+	sigprocmask(SIG_SETMASK, &all, &before);
+	pid = fork();
+	if (pid == 0)
+		slot_fork_child(slot, channel);
+	saved = errno;
+	sigprocmask(SIG_SETMASK, &before, NULL);
+	errno = saved;
+	return pid;
+}

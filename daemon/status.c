@@ -1,0 +1,259 @@
+/*
+ * Turns the master's books into JSON. Reads pools and statistics without a lock, so figures of one
+ * moment may differ by one; changes nothing.
+ */
+#include "daemon/status.h"
+
+#include "common/clock.h"
+#include "common/escape.h"
+#include "common/mem.h"
+#include "daemon/master.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* A text that may hold anything, as a program's last words do; null where it is empty. */
+static json_t *
+status_text(const char *text)
+{
+	size_t length = strlen(text);
+	json_t *value;
+	char *safe;
+
+	if (length == 0)
+		return json_null();
+	safe = mem_alloc(ESCAPE_MOST * length + 1, 1);
+	value = json_stringn(safe, escape_text(safe, text, length));
+	free(safe);
+	return value != NULL ? value : json_null();
+}
+
+static json_t *
+status_optional(const char *text)
+{
+	return text != NULL ? status_text(text) : json_null();
+}
+
+static json_t *
+status_seconds(uint64_t from, uint64_t to)
+{
+	/* Whole milliseconds: nobody needs sixteen digits. */
+	return json_real(to > from ? (double)((to - from) / CLOCK_MS) / 1000.0 : 0.0);
+}
+
+static json_t *
+status_pid(pid_t pid)
+{
+	return pid > 0 ? json_integer(pid) : json_null();
+}
+
+static json_t *
+status_number(uint64_t number)
+{
+	return json_integer((json_int_t)number);
+}
+
+/* ---- instances ---- */
+
+static const char *
+status_instance_state(const struct instance *instance, const struct pool_view *view)
+{
+	if (instance->state == INSTANCE_EMPTY)
+		return instance->starts > 0 ? "waiting" : "empty";
+	if (instance->state != INSTANCE_RUNNING)
+		return "stopping";
+	if (view->incarnation == instance->incarnation && view->state == POOL_LEASED)
+		return "busy";
+	return "idle";
+}
+
+static json_t *
+status_instance(const struct instance *instance, uint64_t now)
+{
+	const char *said =
+	    instance->output.last[0] != '\0' ? instance->output.last : instance->last_said;
+	struct pool_view view;
+
+	pool_peek(instance->service->pool, instance->slot, &view);
+	return json_pack("{s:i, s:I, s:o, s:s, s:o, s:o, s:i, s:o, s:o}", "slot",
+	    (int)instance->slot, "incarnation", (json_int_t)instance->incarnation, "pid",
+	    status_pid(instance->pid), "state", status_instance_state(instance, &view), "age",
+	    status_seconds(instance->since, now), "served", status_number(view.served), "starts",
+	    (int)instance->starts, "last_exit", status_text(instance->last_exit), "last_stderr",
+	    status_text(said));
+}
+
+static json_t *
+status_instances(const struct service *service, uint64_t now)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < service->count; i++)
+		json_array_append_new(list, status_instance(&service->instances[i], now));
+	return list;
+}
+
+/* ---- services ---- */
+
+static json_t *
+status_addresses(const struct master *master, unsigned service)
+{
+	json_t *list = json_array();
+	char text[ADDR_TEXT_MAX];
+
+	for (unsigned i = 0; i < master->listen.count; i++)
+		if (master->listen.listeners[i].service == service)
+			json_array_append_new(
+			    list, status_text(addr_format(&master->listen.sockets[i].addr, text)));
+	return list;
+}
+
+static json_t *
+status_counters(const struct stats *stats, unsigned service)
+{
+	json_t *counters = json_object();
+
+	for (int i = 0; i < COUNTER_COUNT; i++)
+		json_object_set_new(counters, stats_counter_name((enum counter)i),
+		    status_number(stats_total(stats, service, (enum counter)i)));
+	return counters;
+}
+
+static const char *
+status_service_state(const struct service *service)
+{
+	if (service->count == 0)
+		return "ready";
+	if (backoff_loop_is_on(&service->loop))
+		return "backing off";
+	for (unsigned i = 0; i < service->count; i++)
+		if (service->instances[i].offered)
+			return "ready";
+	return "starting";
+}
+
+static json_t *
+status_service(const struct master *master, const struct service *service, uint64_t now)
+{
+	const struct conf_service *conf = service->conf;
+	struct pool_figures figures = {0};
+	json_t *object = json_object();
+
+	if (service->pool != NULL)
+		pool_figures(service->pool, &figures);
+	json_object_set_new(object, "name", status_text(conf->name));
+	json_object_set_new(object, "protocol", json_string(protocol_name(conf->protocol)));
+	json_object_set_new(object, "handler", json_string(handler_name(conf->handler)));
+	json_object_set_new(object, "listen", status_addresses(master, service->index));
+	json_object_set_new(object, "command", status_optional(conf->command));
+	json_object_set_new(object, "state", json_string(status_service_state(service)));
+	json_object_set_new(object, "backoff", status_seconds(now, service->loop.not_before));
+	json_object_set_new(
+	    object, "connections", status_number(stats_open(master->stats, service->index)));
+	json_object_set_new(object, "max_connections", status_number(conf->max_connections));
+	json_object_set_new(object, "waiting", status_number(figures.waiting));
+	json_object_set_new(object, "queue", status_number(conf->queue));
+	json_object_set_new(object, "grants", status_number(figures.grants));
+	json_object_set_new(object, "refused", status_number(figures.refused));
+	json_object_set_new(object, "violations", status_number(figures.violations));
+	json_object_set_new(object, "rebuilds", status_number(figures.rebuilds));
+	json_object_set_new(object, "counters", status_counters(master->stats, service->index));
+	json_object_set_new(object, "instances", status_instances(service, now));
+	return object;
+}
+
+static json_t *
+status_services(const struct master *master, uint64_t now)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < master->conf->service_count; i++)
+		json_array_append_new(list, status_service(master, &master->services[i], now));
+	return list;
+}
+
+/* ---- workers ---- */
+
+static json_t *
+status_worker(const struct master *master, const struct slot *slot, uint64_t now)
+{
+	static const char *const states[] = {
+	    [SLOT_WAITING] = "waiting",
+	    [SLOT_STARTING] = "starting",
+	    [SLOT_READY] = "ready",
+	    [SLOT_DRAINING] = "draining",
+	};
+	uint64_t open = 0;
+
+	for (unsigned i = 0; i < master->conf->service_count && slot->pid > 0; i++)
+		open += atomic_load(&stats_row(master->stats, slot->id, i)->open);
+	return json_pack("{s:i, s:i, s:o, s:s, s:o, s:o, s:i, s:o}", "worker", (int)slot->place,
+	    "id", (int)slot->id, "pid", status_pid(slot->pid), "state", states[slot->state], "age",
+	    status_seconds(slot->since, now), "connections", status_number(open), "starts",
+	    (int)slot->starts, "last_exit", status_text(slot->last_exit));
+}
+
+static json_t *
+status_workers(const struct master *master, uint64_t now)
+{
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < master->slot_count; i++)
+		json_array_append_new(list, status_worker(master, &master->slots[i], now));
+	return list;
+}
+
+/* ---- the commands ---- */
+
+static json_t *
+status_build(void *arg)
+{
+	static const char *const states[] = {
+	    [MASTER_STARTING] = "starting",
+	    [MASTER_RUNNING] = "running",
+	    [MASTER_STOPPING] = "stopping",
+	};
+	const struct master *master = arg;
+	uint64_t now = clock_now();
+
+	return json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:{s:o}}", "version",
+	    PACKAGE_VERSION, "pid", status_pid(master->pid), "uptime",
+	    status_seconds(master->started, now), "state", states[master->state], "file",
+	    status_optional(master->conf->file), "control", status_text(master->conf->control),
+	    "services", status_services(master, now), "workers", status_workers(master, now),
+	    "guardian", "pid", status_pid(master->guardian.pid));
+}
+
+static json_t *
+status_trace_service(const struct service *service)
+{
+	struct pool_trace *trace = mem_alloc(POOL_TRACE, sizeof(*trace));
+	json_t *list = json_array();
+	unsigned count = service->pool != NULL ? pool_trace(service->pool, trace, POOL_TRACE) : 0;
+
+	for (unsigned i = 0; i < count; i++)
+		json_array_append_new(list,
+		    json_pack("{s:I, s:I, s:i, s:I, s:i, s:i}", "arrival",
+			(json_int_t)trace[i].arrival, "time", (json_int_t)trace[i].time, "slot",
+			(int)trace[i].slot, "incarnation", (json_int_t)trace[i].incarnation,
+			"worker", (int)trace[i].worker, "again", (int)trace[i].again));
+	free(trace);
+	return json_pack("{s:o, s:o}", "name", status_text(service->conf->name), "grants", list);
+}
+
+static json_t *
+status_trace(void *arg)
+{
+	const struct master *master = arg;
+	json_t *list = json_array();
+
+	for (unsigned i = 0; i < master->conf->service_count; i++)
+		json_array_append_new(list, status_trace_service(&master->services[i]));
+	return json_pack("{s:o}", "services", list);
+}
+
+const struct control_command status_commands[] = {
+    {"status", status_build},
+    {"trace", status_trace},
+    {NULL, NULL},
+};
