@@ -1,0 +1,276 @@
+/*
+ * The account of load_check.h. Owns the rings in which each connection's requests wait; allocates
+ * nothing for a request.
+ *
+ * Which request a reply takes away is chosen so that one mistake of the server is counted once: a
+ * reply that comes too early is booked on its own request, so that the one it overtook can still be
+ * right; a duplicate takes nothing; anything else takes the oldest request, whose reply it should
+ * have been. That one is remembered as robbed: its own reply, should it come, is wrong where it
+ * comes and no duplicate.
+ */
+#include "ctl/load_check.h"
+
+#include "common/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static const char *const load_errors[] = {
+#define X(constant, text) [LOAD_ERROR_##constant] = text,
+    LOAD_ERRORS(X)
+#undef X
+};
+
+const char *
+load_check_error_text(enum load_error error)
+{
+	return load_errors[error];
+}
+
+void
+load_check_open(struct load_check *check, unsigned connections, unsigned depth, size_t size,
+    bool upper, uint64_t timeout, uint64_t seed)
+{
+	unsigned ring = 1;
+
+	memset(check, 0, sizeof(*check));
+	while (ring < depth)
+		ring *= 2;
+	load_message_open(&check->message, size, upper, seed);
+	check->timeout = timeout;
+	check->connections = connections;
+	check->depth = depth;
+	check->mask = ring - 1;
+	check->made = mem_alloc((size_t)connections * ring, sizeof(*check->made));
+	check->ledgers = mem_alloc(connections, sizeof(*check->ledgers));
+	for (unsigned i = 0; i < connections; i++)
+		check->ledgers[i].made = check->made + (size_t)i * ring;
+}
+
+void
+load_check_close(struct load_check *check)
+{
+	load_message_close(&check->message);
+	free(check->made);
+	free(check->ledgers);
+	memset(check, 0, sizeof(*check));
+}
+
+static uint64_t *
+load_check_made(const struct load_check *check, const struct load_ledger *ledger, uint64_t sequence)
+{
+	return &ledger->made[sequence & check->mask];
+}
+
+bool
+load_check_may_make(const struct load_check *check, unsigned connection)
+{
+	const struct load_ledger *ledger = &check->ledgers[connection];
+
+	return ledger->tail - ledger->head < check->depth && ledger->late <= ledger->head;
+}
+
+bool
+load_check_answered(const struct load_check *check, unsigned connection)
+{
+	return check->ledgers[connection].head == check->ledgers[connection].tail;
+}
+
+void
+load_check_make(struct load_check *check, unsigned connection, uint64_t now, char *to)
+{
+	struct load_ledger *ledger = &check->ledgers[connection];
+
+	load_message_write(&check->message, connection, ledger->tail, to);
+	*load_check_made(check, ledger, ledger->tail++) = now;
+	check->counts.requests++;
+	check->waiting++;
+}
+
+void
+load_check_sent(struct load_check *check, unsigned connection, uint64_t messages)
+{
+	struct load_ledger *ledger = &check->ledgers[connection];
+
+	check->counts.sent += ledger->first + messages - ledger->sent;
+	ledger->sent = ledger->first + messages;
+}
+
+/* Moves the head over requests that have their reply. */
+static void
+load_check_advance(const struct load_check *check, struct load_ledger *ledger)
+{
+	while (ledger->head < ledger->sent && *load_check_made(check, ledger, ledger->head) == 0)
+		ledger->head++;
+	if (ledger->late < ledger->head)
+		ledger->late = ledger->head;
+}
+
+/* The request has its reply. Returns false when it is overdue, which was its outcome already. */
+static bool
+load_check_take(struct load_check *check, struct load_ledger *ledger, uint64_t sequence)
+{
+	bool late = sequence < ledger->late;
+
+	*load_check_made(check, ledger, sequence) = 0;
+	load_check_advance(check, ledger);
+	if (!late)
+		check->waiting--;
+	return !late;
+}
+
+uint64_t
+load_check_age(struct load_check *check, unsigned connection, uint64_t now)
+{
+	struct load_ledger *ledger = &check->ledgers[connection];
+	uint64_t made;
+
+	for (; ledger->late < ledger->sent; ledger->late++) {
+		made = *load_check_made(check, ledger, ledger->late);
+		if (made == 0)
+			continue;
+		if (now <= made + check->timeout)
+			break;
+		check->counts.overdue++;
+		check->waiting--;
+	}
+	if (ledger->head == ledger->tail)
+		return 0;
+	/* A request may be younger than `now`: made while the caller went through all of them. */
+	made = *load_check_made(check, ledger, ledger->head);
+	return now > made ? now - made : 0;
+}
+
+static enum load_error
+load_check_error(const char *data, size_t length)
+{
+	for (unsigned i = 0; i < LOAD_ERROR_COUNT; i++) {
+		if (strlen(load_errors[i]) == length && memcmp(load_errors[i], data, length) == 0)
+			return (enum load_error)i;
+	}
+	return LOAD_ERROR_OTHER;
+}
+
+static enum load_found
+load_check_on_late(struct load_check *check)
+{
+	check->counts.late++;
+	return LOAD_FOUND_LATE;
+}
+
+static enum load_found
+load_check_on_error(
+    struct load_check *check, struct load_ledger *ledger, const char *data, size_t length)
+{
+	if (!load_check_take(check, ledger, ledger->head))
+		return load_check_on_late(check);
+	check->counts.error++;
+	check->counts.errors[load_check_error(data + 4, length - 4)]++;
+	return LOAD_FOUND_ERROR;
+}
+
+/* A request of the run that does not wait for a reply any more: did it have one? */
+static bool
+load_check_was_answered(const struct load_check *check, unsigned connection, uint64_t sequence)
+{
+	const struct load_ledger *ledger;
+
+	if (connection >= check->connections)
+		return false;
+	ledger = &check->ledgers[connection];
+	if (sequence >= ledger->sent)
+		return false;
+	if (sequence >= ledger->head)
+		return *load_check_made(check, ledger, sequence) == 0;
+	return sequence < ledger->lost || sequence >= ledger->first;
+}
+
+/* A wrong reply takes the place of the oldest request. */
+static void
+load_check_rob(struct load_check *check, unsigned connection)
+{
+	struct load_ledger *ledger = &check->ledgers[connection];
+
+	if (ledger->head == ledger->sent)
+		return;
+	check->robbed[check->robbed_count++ % LOAD_CHECK_ROBBED] = (struct load_robbed){
+	    .connection = connection,
+	    .sequence = ledger->head,
+	};
+	check->spoiled += load_check_take(check, ledger, ledger->head);
+}
+
+static bool
+load_check_was_robbed(const struct load_check *check, unsigned connection, uint64_t sequence)
+{
+	for (unsigned i = 0; i < LOAD_CHECK_ROBBED && i < check->robbed_count; i++) {
+		if (check->robbed[i].connection == connection &&
+		    check->robbed[i].sequence == sequence)
+			return true;
+	}
+	return false;
+}
+
+/* The reply to a request of the run, but not the one that was expected now on this connection. */
+static enum load_found
+load_check_on_misplaced(
+    struct load_check *check, unsigned connection, unsigned whose, uint64_t sequence)
+{
+	struct load_ledger *ledger = &check->ledgers[connection];
+	bool robbed = load_check_was_robbed(check, whose, sequence);
+
+	if (!robbed && load_check_was_answered(check, whose, sequence)) {
+		check->counts.duplicate++;
+		return LOAD_FOUND_DUPLICATE;
+	}
+	check->counts.wrong++;
+	if (whose == connection && sequence >= ledger->head && sequence < ledger->sent)
+		check->spoiled += load_check_take(check, ledger, sequence);
+	else if (whose != connection || !robbed)
+		load_check_rob(check, connection);
+	return LOAD_FOUND_WRONG;
+}
+
+enum load_found
+load_check_reply(
+    struct load_check *check, unsigned connection, const char *data, size_t length, uint64_t now)
+{
+	struct load_ledger *ledger = &check->ledgers[connection];
+	bool expected = ledger->head < ledger->sent;
+	unsigned whose = 0;
+	uint64_t sequence = 0, made;
+
+	load_check_age(check, connection, now);
+	if (expected && length >= 4 && memcmp(data, "ERR ", 4) == 0)
+		return load_check_on_error(check, ledger, data, length);
+	if (!load_message_find(&check->message, data, length, &whose, &sequence)) {
+		check->counts.wrong++;
+		load_check_rob(check, connection);
+		return LOAD_FOUND_WRONG;
+	}
+	if (!expected || whose != connection || sequence != ledger->head)
+		return load_check_on_misplaced(check, connection, whose, sequence);
+	made = *load_check_made(check, ledger, sequence);
+	if (!load_check_take(check, ledger, sequence))
+		return load_check_on_late(check);
+	check->counts.right++;
+	load_histogram_add(&check->latency, now - made);
+	return LOAD_FOUND_RIGHT;
+}
+
+void
+load_check_break(struct load_check *check, unsigned connection)
+{
+	struct load_ledger *ledger = &check->ledgers[connection];
+
+	for (uint64_t i = ledger->late; i < ledger->sent; i++) {
+		if (*load_check_made(check, ledger, i) == 0)
+			continue;
+		check->counts.broken++;
+		check->waiting--;
+	}
+	check->counts.unsent += ledger->tail - ledger->sent;
+	check->waiting -= ledger->tail - ledger->sent;
+	ledger->lost = ledger->head;
+	ledger->first = ledger->head = ledger->late = ledger->sent = ledger->tail;
+}

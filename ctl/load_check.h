@@ -1,0 +1,123 @@
+/*
+ * What became of every request: the account that a run ends with.
+ *
+ * A request is made, then sent (its first byte was written), then has one outcome: right, error,
+ * wrong, overdue, broken or unsent. Replies are expected in order. Pure: the caller tells the time
+ * and what the sockets did.
+ */
+#ifndef CTL_LOAD_CHECK_H
+#define CTL_LOAD_CHECK_H
+
+#include "ctl/load_histogram.h"
+#include "ctl/load_message.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* X(CONSTANT, "what stands behind ERR") */
+#define LOAD_ERRORS(X)                                                                             \
+	X(BUSY, "busy")                                                                            \
+	X(TIMEOUT, "timeout")                                                                      \
+	X(FAILED, "failed")                                                                        \
+	X(TOO_LARGE, "too-large")                                                                  \
+	X(BAD, "bad")                                                                              \
+	X(OTHER, "other")
+
+enum load_error {
+#define X(constant, text) LOAD_ERROR_##constant,
+	LOAD_ERRORS(X)
+#undef X
+	    LOAD_ERROR_COUNT
+};
+
+/* X(name, "what is counted") */
+#define LOAD_COUNTS(X)                                                                             \
+	X(requests, "requests made")                                                               \
+	X(sent, "requests of which at least a byte was written")                                   \
+	X(right, "the expected reply to the oldest request without one, in time")                  \
+	X(error, "a reply that begins with ERR")                                                   \
+	X(wrong, "any other reply")                                                                \
+	X(duplicate, "the reply to a request that already had one")                                \
+	X(overdue, "no reply within the timeout")                                                  \
+	X(broken, "sent, but the connection ended before the reply")                               \
+	X(unsent, "the connection ended before a byte of it was written")                          \
+	X(late, "right and ERR replies to overdue requests")
+
+struct load_counts {
+#define X(name, help) uint64_t name;
+	LOAD_COUNTS(X)
+#undef X
+	uint64_t errors[LOAD_ERROR_COUNT]; /* `error`, by kind */
+};
+
+/*
+ * The requests of one connection number. Its connections may follow one another; the numbers of its
+ * requests never start again. first <= head <= late <= tail, head <= sent <= tail.
+ */
+struct load_ledger {
+	uint64_t
+	    *made;     /* borrows; when each request from head to tail was made; 0: has its reply */
+	uint64_t lost; /* from here to `first`: ended with the connection before this one */
+	uint64_t first; /* first request of this connection */
+	uint64_t head;  /* oldest request without a reply */
+	uint64_t late;  /* all before this one are overdue */
+	uint64_t sent;  /* first request of which nothing was written */
+	uint64_t tail;  /* the next one to be made */
+};
+
+/* A request whose place was taken by a wrong reply: its own reply may still come, elsewhere. */
+struct load_robbed {
+	unsigned connection;
+	uint64_t sequence;
+};
+
+#define LOAD_CHECK_ROBBED 256 /* the latest ones are remembered */
+
+struct load_check {
+	struct load_message message;
+	struct load_counts counts;
+	struct load_histogram latency; /* nanoseconds; of right replies */
+	uint64_t waiting;              /* requests without an outcome */
+	uint64_t spoiled;              /* requests whose outcome was a wrong reply */
+	uint64_t timeout;              /* nanoseconds */
+	unsigned connections, depth, mask;
+	struct load_robbed robbed[LOAD_CHECK_ROBBED];
+	uint64_t robbed_count;       /* so many were written, round and round */
+	uint64_t *made;              /* owns; the rings of all ledgers */
+	struct load_ledger *ledgers; /* owns; one for each connection */
+};
+
+enum load_found {
+	LOAD_FOUND_RIGHT,
+	LOAD_FOUND_ERROR,
+	LOAD_FOUND_LATE, /* to an overdue request; counted as that */
+	LOAD_FOUND_WRONG,
+	LOAD_FOUND_DUPLICATE
+};
+
+/* `depth`: how many requests of one connection wait for replies at most. */
+void load_check_open(struct load_check *check, unsigned connections, unsigned depth, size_t size,
+    bool upper, uint64_t timeout, uint64_t seed);
+void load_check_close(struct load_check *check);
+
+/* Whether the connection may make another request: there is room, and none of it is overdue. */
+bool load_check_may_make(const struct load_check *check, unsigned connection);
+/* A request is made and its message written to `to`. */
+void load_check_make(struct load_check *check, unsigned connection, uint64_t now, char *to);
+/* So many messages of the present connection were written, the last one at least in part. */
+void load_check_sent(struct load_check *check, unsigned connection, uint64_t messages);
+/* A reply arrived. */
+enum load_found load_check_reply(
+    struct load_check *check, unsigned connection, const char *data, size_t length, uint64_t now);
+/* Counts what is overdue by now. Returns the age of the oldest request, 0 when there is none. */
+uint64_t load_check_age(struct load_check *check, unsigned connection, uint64_t now);
+/* The connection ended. */
+void load_check_break(struct load_check *check, unsigned connection);
+/* Whether every request of the connection has its reply. */
+bool load_check_answered(const struct load_check *check, unsigned connection);
+
+/* "busy", …; "other" for what is none of them. */
+const char *load_check_error_text(enum load_error error);
+
+#endif

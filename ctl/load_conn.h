@@ -1,0 +1,79 @@
+/*
+ * One place of a run: a number under which connections follow one another.
+ *
+ *   CLOSED -> CONNECTING -> OPEN -> CLOSING -> CLOSED
+ *
+ * Every way back to CLOSED goes through load_conn_end(), with its reason.
+ */
+#ifndef CTL_LOAD_CONN_H
+#define CTL_LOAD_CONN_H
+
+#include "common/buf.h"
+
+#include <event2/event.h>
+#include <event2/event_struct.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/queue.h>
+
+struct load_run;
+
+#define LOAD_CONN_READ 65536 /* bytes read at once */
+#define LOAD_CONN_REST 4096  /* a longer unfinished reply is not moved before it is continued */
+
+enum load_conn_state {
+	LOAD_CONN_CLOSED,     /* no socket */
+	LOAD_CONN_CONNECTING, /* connect(2) is under way */
+	LOAD_CONN_OPEN,
+	LOAD_CONN_CLOSING /* we said that nothing more will come; the peer may still speak */
+};
+
+/* X(CONSTANT, name, "why a connection ended, or did not begin") */
+#define LOAD_CONN_ENDS(X)                                                                          \
+	X(REFUSED, refused, "connections refused")                                                 \
+	X(TIMED_OUT, timed_out, "connections not open within the connect timeout")                 \
+	X(FAILED, failed, "connections that failed for another reason")                            \
+	X(PEER, closed_by_peer, "connections closed or reset by the peer")                         \
+	X(SILENT, given_up, "connections closed because a request stayed overdue")                 \
+	X(DAMAGED, damaged, "connections closed because a reply was larger than any can be")       \
+	X(DONE, done, "connections closed after their only request")                               \
+	X(FINISHED, finished, "connections closed at the end of the run")
+
+enum load_conn_reason {
+#define X(constant, name, help) LOAD_CONN_##constant,
+	LOAD_CONN_ENDS(X)
+#undef X
+	    LOAD_CONN_REASONS
+};
+
+struct load_conn {
+	struct load_run *run; /* borrows */
+	unsigned number;
+	enum load_conn_state state;
+	int fd;
+	bool mute;        /* a write failed; what the peer said before may still be read */
+	bool tried;       /* the first attempt to connect has ended */
+	bool been_open;   /* some connection of this number was opened before */
+	uint64_t since;   /* when connect(2) was called first for this connection; 0: not yet */
+	uint64_t due;     /* when a paused place goes to the queue */
+	uint64_t written; /* bytes, on this connection */
+	uint64_t made;    /* requests, for this connection */
+	uint64_t replies; /* on this connection */
+	size_t scanned;   /* for codec_find() */
+	struct buf in;    /* an unfinished reply */
+	struct buf out;   /* what the socket did not take */
+	struct event read_event, write_event;
+	TAILQ_ENTRY(load_conn) entry; /* in a list of places without a connection */
+};
+
+/* Begins to connect. False when the system has no room for it now: try again later. */
+bool load_conn_open(struct load_conn *conn, uint64_t now);
+/* Makes and writes as many requests as may wait, in one write. */
+void load_conn_send(struct load_conn *conn);
+/* Half-closes, so that a reply too many is still seen. Ends what has unwritten bytes. */
+void load_conn_finish(struct load_conn *conn);
+/* The one way out. Tells the check and the run. */
+void load_conn_end(struct load_conn *conn, enum load_conn_reason reason);
+
+#endif

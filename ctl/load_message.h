@@ -1,0 +1,46 @@
+/*
+ * The messages of a run, and what is expected back for each.
+ *
+ * Every message is of one size and unlike every other of any run: six letters for the run, the
+ * number of the connection, the number of the request on it, then letters a-z0-9 whose place in a
+ * table of random ones depends on both: `k3x9ab-12-345-qy71…`. So nothing has to be kept for a
+ * request to know later whether a reply is the right one, and whose it is.
+ */
+#ifndef CTL_LOAD_MESSAGE_H
+#define CTL_LOAD_MESSAGE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LOAD_MESSAGE_MIN            32         /* bytes; the head alone never needs more */
+#define LOAD_MESSAGE_MAX            (16 << 20) /* bytes */
+#define LOAD_MESSAGE_CONNECTION_MAX 999999
+#define LOAD_MESSAGE_RUN            6 /* letters */
+
+struct load_message {
+	size_t size;
+	char run[LOAD_MESSAGE_RUN + 1];       /* as sent, with its hyphen; no NUL */
+	char run_reply[LOAD_MESSAGE_RUN + 1]; /* as expected back */
+	char *letters;                        /* owns; what messages are cut from */
+	char *letters_reply;                  /* owns, or the same as `letters` */
+};
+
+/*
+ * `size` is LOAD_MESSAGE_MIN to LOAD_MESSAGE_MAX. `upper`: replies are the messages in capitals.
+ * The same seed makes the same messages.
+ */
+void load_message_open(struct load_message *message, size_t size, bool upper, uint64_t seed);
+void load_message_close(struct load_message *message);
+
+/* Writes `message->size` bytes; `sequence` is below 10^16. */
+void load_message_write(
+    const struct load_message *message, unsigned connection, uint64_t sequence, char *to);
+/*
+ * Whether these bytes are, to the last one, the reply expected for some message of this run; says
+ * for which.
+ */
+bool load_message_find(const struct load_message *message, const char *data, size_t length,
+    unsigned *connection, uint64_t *sequence);
+
+#endif

@@ -1,0 +1,42 @@
+/* The command line of `hostler-load run`. */
+#ifndef CTL_LOAD_OPTIONS_H
+#define CTL_LOAD_OPTIONS_H
+
+#include "common/addr.h"
+#include "common/codec.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* A way to send messages over a connection: one row each. */
+struct load_protocol {
+	const char *name;
+	enum codec codec;
+};
+
+/* All durations are nanoseconds. */
+struct load_options {
+	struct addr address;
+	const struct load_protocol *protocol; /* borrows; static */
+	unsigned connections;
+	unsigned depth;    /* requests without a reply, of one connection */
+	size_t size;       /* bytes of a message without its framing */
+	uint64_t duration; /* 0: until `count` */
+	uint64_t count;    /* requests; 0: until `duration` */
+	uint64_t timeout, connect_timeout;
+	bool upper;       /* replies are the messages in capitals, else the messages */
+	bool per_request; /* a new connection for each */
+	bool reconnect;
+	bool hold; /* every connection is opened before the first request */
+	bool json;
+};
+
+enum load_options_result { LOAD_OPTIONS_RUN, LOAD_OPTIONS_HELP, LOAD_OPTIONS_WRONG };
+
+/* Reads the arguments behind the word `run` (argv[0]). What is wrong is told on standard error. */
+enum load_options_result load_options_read(struct load_options *options, int argc, char **argv);
+/* The help of `hostler-load run`. */
+extern const char load_options_help[];
+
+#endif

@@ -1,0 +1,26 @@
+/* What a run tells: wrong replies while it goes on, the account at its end. */
+#ifndef CTL_LOAD_REPORT_H
+#define CTL_LOAD_REPORT_H
+
+#include "ctl/load_check.h"
+
+#include <stddef.h>
+#include <stdio.h>
+
+struct load_run;
+
+/* Shows a wrong or duplicate reply on standard error; only the first few of a run. */
+void load_report_reply(struct load_run *run, unsigned connection, enum load_found found,
+    const char *data, size_t length);
+
+void load_report_table(const struct load_run *run, FILE *out);
+/* One JSON object and a newline. */
+void load_report_json(const struct load_run *run, FILE *out);
+/* The exit status that goes with it: 0, 1 or 3. */
+int load_report_status(const struct load_run *run);
+
+/* "850 us", "1.24 ms", "2.50 s". Returns `text`. */
+#define LOAD_REPORT_TIME 32 /* bytes of `text` */
+const char *load_report_time(uint64_t nanoseconds, char text[LOAD_REPORT_TIME]);
+
+#endif

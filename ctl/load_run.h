@@ -1,0 +1,77 @@
+/*
+ * A run of `hostler-load run`: connections are opened, requests sent, replies checked, until the
+ * duration or the count is over and every reply is there or overdue.
+ */
+#ifndef CTL_LOAD_RUN_H
+#define CTL_LOAD_RUN_H
+
+#include "ctl/load_check.h"
+#include "ctl/load_conn.h"
+#include "ctl/load_options.h"
+
+#include <event2/event.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+TAILQ_HEAD(load_conn_list, load_conn);
+
+/* All times are values of clock_now(); 0: not yet. */
+struct load_run {
+	const struct load_options *options; /* borrows */
+	struct load_check check;
+	struct load_conn *conns;      /* owns; one for each connection number */
+	struct load_conn_list queue;  /* places that want to connect, first come first served */
+	struct load_conn_list paused; /* places that go to `queue` at their time, in order of it */
+
+	struct event_base *base;  /* owns */
+	struct event *tick;       /* owns; looks for what is late */
+	struct event *release;    /* owns; the next places send their first requests */
+	struct event *duration;   /* owns; sending is over */
+	struct event *closing;    /* owns; waiting for the peers' last bytes is over */
+	struct event *signals[2]; /* owns; SIGINT, SIGTERM */
+	char *input;          /* owns; what one read takes, with an unfinished reply before it */
+	char *output;         /* owns; what one write takes */
+	size_t output_size;   /* bytes */
+	size_t largest_reply; /* bytes */
+	size_t wire_size;     /* bytes of a message with its framing */
+
+	unsigned connecting; /* connections under way */
+	unsigned open;       /* connections open or closing */
+	unsigned released;   /* places that could send since sending began */
+	unsigned alive;      /* places that have, or will try for, a connection */
+	unsigned tried;      /* places whose first attempt has ended, well or badly */
+	bool pacing;         /* load_pace() is at work */
+	bool sending;        /* requests may be made */
+	bool stopping;       /* no more requests; waiting for replies */
+	bool finishing;      /* no more replies are expected */
+	bool interrupted;
+	unsigned samples;  /* wrong replies shown */
+	int connect_errno; /* why the last connection could not be opened */
+
+	uint64_t started;    /* the run */
+	uint64_t opened_all; /* every first attempt had ended */
+	uint64_t began;      /* sending */
+	uint64_t stopped;    /* sending */
+	uint64_t ended;      /* waiting for replies */
+	uint64_t last_reply;
+	uint64_t gap;       /* nanoseconds; the longest time without a reply */
+	uint64_t last_open; /* when a connection was open last */
+
+	uint64_t opened, reconnected;
+	uint64_t ends[LOAD_CONN_REASONS];
+	uint64_t pending; /* requests without an outcome when the run was interrupted */
+};
+
+/* Runs to the end. Returns 0, or -1 with a sentence on standard error if it could not start. */
+int load_run(struct load_run *run, const struct load_options *options);
+void load_run_free(struct load_run *run);
+/* Seconds from the first request until sending stopped and the last reply was there. */
+double load_run_seconds(const struct load_run *run);
+
+/* For load_conn.c: */
+void load_run_on_open(struct load_run *run, struct load_conn *conn);
+void load_run_on_replies(struct load_run *run, uint64_t now);
+void load_run_on_end(struct load_run *run, struct load_conn *conn, enum load_conn_reason reason);
+bool load_run_may_make(const struct load_run *run, const struct load_conn *conn);
+
+#endif

@@ -1,0 +1,18 @@
+/* Small texts for people: durations, and foreign text that is safe to show on a terminal. */
+#ifndef CTL_TEXT_H
+#define CTL_TEXT_H
+
+/*
+ * A copy that is safe on a terminal: control characters and bytes that are not UTF-8 are written
+ * \xNN. The caller frees it.
+ */
+char *text_clean(const char *text);
+/* The same, with everything outside ASCII written \xNN, so that a byte is a column. */
+char *text_columns(const char *text);
+
+#define TEXT_DURATION_MAX 32 /* bytes of text_duration() with its NUL */
+
+/* "0.4s", "7s", "2m 3s", "5h 12m", "3d 4h": the two largest units. Returns `text`. */
+const char *text_duration(double seconds, char text[TEXT_DURATION_MAX]);
+
+#endif

@@ -1,0 +1,93 @@
+/*
+ * `hostlerctl trace`: the newest grants of every pool, oldest first. Owns the reply while it
+ * prints.
+ */
+#include "ctl/trace.h"
+
+#include "ctl/table.h"
+
+#include <stdio.h>
+
+static const struct reply_field trace_grant[] = {
+    {"arrival", REPLY_COUNT, NULL},
+    {"time", REPLY_COUNT, NULL},
+    {"slot", REPLY_COUNT, NULL},
+    {"incarnation", REPLY_COUNT, NULL},
+    {"worker", REPLY_COUNT, NULL},
+    {"again", REPLY_COUNT, NULL},
+    {NULL, REPLY_TEXT, NULL},
+};
+
+static const struct reply_field trace_service[] = {
+    {"name", REPLY_TEXT, NULL},
+    {"grants", REPLY_OBJECTS, trace_grant},
+    {NULL, REPLY_TEXT, NULL},
+};
+
+static const struct reply_field trace_reply[] = {
+    {"services", REPLY_OBJECTS, trace_service},
+    {NULL, REPLY_TEXT, NULL},
+};
+
+/* Times are seconds after the first grant shown of the service. */
+static void
+trace_add_grant(struct table *table, const char *service, const json_t *grant, json_int_t first)
+{
+	char number[REPLY_NUMBER_MAX];
+
+	table_cell(table, "%s", service);
+	table_cell(table, "%s", reply_count_text(grant, "arrival", number));
+	table_cell(table, "%.6f", (double)(reply_count(grant, "time") - first) / 1e9);
+	table_cell(table, "%s", reply_count_text(grant, "slot", number));
+	table_cell(table, "%s", reply_count_text(grant, "incarnation", number));
+	table_cell(table, "%s", reply_count_text(grant, "worker", number));
+	table_cell(table, "%s", reply_count_text(grant, "again", number));
+}
+
+static void
+trace_add_service(struct table *table, const json_t *service)
+{
+	const json_t *grants = json_object_get(service, "grants");
+	json_int_t first = reply_count(json_array_get(grants, 0), "time");
+	size_t index;
+	json_t *grant;
+
+	json_array_foreach(grants, index, grant)
+	    trace_add_grant(table, reply_text(service, "name", ""), grant, first);
+}
+
+static void
+trace_print(const json_t *services, unsigned width)
+{
+	struct table *table = table_new();
+	size_t index;
+	json_t *service;
+
+	table_column(table, "SERVICE", TABLE_SHRINK);
+	table_column(table, "ARRIVAL", TABLE_RIGHT);
+	table_column(table, "TIME", TABLE_RIGHT);
+	table_column(table, "SLOT", TABLE_RIGHT);
+	table_column(table, "INCARNATION", TABLE_RIGHT);
+	table_column(table, "WORKER", TABLE_RIGHT);
+	table_column(table, "AGAIN", TABLE_RIGHT);
+	json_array_foreach(services, index, service) trace_add_service(table, service);
+	table_print(table, stdout, width);
+	table_free(table);
+}
+
+enum command_exit
+trace_run(const struct command_line *line)
+{
+	enum command_exit result;
+	json_t *reply;
+
+	result = command_ask(line, "trace", trace_reply, &reply);
+	if (result != COMMAND_OK)
+		return result;
+	if (line->wants_json)
+		command_print_json(reply);
+	else
+		trace_print(json_object_get(reply, "services"), line->width);
+	json_decref(reply);
+	return COMMAND_OK;
+}
