@@ -1,0 +1,3 @@
+#!/bin/sh
+# Never reads its input.
+exec sleep 3600

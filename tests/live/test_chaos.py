@@ -1,0 +1,149 @@
+"""kill -9 of random workers and instances under load: nobody is told a lie."""
+
+import os
+import random
+import signal
+
+import pytest
+
+import harness
+from harness import pool, program
+from swarm import Swarm
+
+KILLS = int(os.environ.get("HOSTLER_KILLS", "200"))
+CLIENTS, WORKERS, INSTANCES = 50, 2, 4
+
+
+def counts_of_descriptors(daemon):
+    return {pid: len(harness.descriptors(pid)) for pid in [daemon.pid, *daemon.worker_pids()]}
+
+
+def wait_descriptors(pid, most):
+    """The last status may still be on its way out, so a moment is given."""
+    harness.wait_for(lambda: len(harness.descriptors(pid)) <= most, f"{most} descriptors in {pid}")
+
+
+def kill_instance(daemon, dice):
+    """At most the exchange that it held is answered ERR failed."""
+    os.kill(dice.choice(daemon.instance_pids()), signal.SIGKILL)
+    return {"broken": 0, "ERR failed": 1}
+
+
+def kill_worker(daemon, dice):
+    """At most its own connections break. Every other time it is held for a look at their number."""
+    worker = dice.choice(daemon.status()["workers"])
+    bound = CLIENTS
+    if dice.random() < 0.5:
+        os.kill(worker["pid"], signal.SIGSTOP)
+        held = daemon.status()["workers"][worker["worker"]]
+        bound = held["connections"] + 1  # stopped between accepting and counting
+    os.kill(worker["pid"], signal.SIGKILL)
+    return {"broken": bound, "ERR failed": 0}
+
+
+def kill_both(daemon, dice):
+    one, two = kill_instance(daemon, dice), kill_worker(daemon, dice)
+    return {key: one[key] + two[key] for key in one}
+
+
+@pytest.mark.bound(180)
+@pytest.mark.parametrize("command", ["python", "sed"])
+def test_random_kills(start, command):
+    seed = int(os.environ.get("HOSTLER_SEED", random.randrange(1 << 32)))
+    print(f"HOSTLER_SEED={seed}")
+    dice = random.Random(seed)
+    program_line = program("upper.py") if command == "python" else "sed -u 's/.*/\\U&/'"
+    daemon = start({"up": pool(program_line, instances=INSTANCES, start_rate=1000)},
+                   {"workers": WORKERS})
+    fds, below = counts_of_descriptors(daemon), len(harness.descendants(daemon.pid))
+    swarm = Swarm(daemon.address(), CLIENTS)
+    swarm.start()
+    swarm.wait_round()
+    workers = instances = 0
+    kills = KILLS // 2
+    while workers + instances < kills:
+        before = swarm.counts()
+        deed = dice.choice([kill_instance, kill_worker, kill_both])
+        bounds = deed(daemon, dice)
+        instances += deed is not kill_worker
+        workers += deed is not kill_instance
+        daemon.wait_log(r"worker \d+ \(pid \d+\) ended", workers)
+        daemon.wait_full("busy")  # the full pool again
+        swarm.wait_round()  # what was under way is over
+        after = swarm.counts()
+        for kind, bound in bounds.items():
+            more = after.get(kind, 0) - before.get(kind, 0)
+            assert more <= bound, (deed.__name__, kind, before, after, swarm.samples)
+        swarm.check_honest()
+    swarm.finish().check_honest()
+    assert set(swarm.errors) <= {"ERR failed"}, swarm.counts()
+    assert swarm.right > kills
+
+    # Processes and descriptors as at the start.
+    daemon.wait_service(lambda s: s["connections"] == 0, "every connection gone")
+    daemon.wait_full()
+    status = daemon.status()
+    assert sum(w["starts"] for w in status["workers"]) == WORKERS + workers
+    assert len(harness.descendants(daemon.pid)) == below
+    assert not [p for p in harness.descendants(daemon.pid) if p.state == "Z"]
+    for now, then in zip(daemon.worker_pids(), list(fds)[1:]):
+        wait_descriptors(now, fds[then])
+    wait_descriptors(daemon.pid, fds[daemon.pid])
+    assert len(daemon.log_lines(r"worker \d+ \(pid \d+\) ended: killed by signal 9")) == workers
+    print(f"{workers} workers and {instances} instances killed: {swarm.counts()}")
+
+
+@pytest.mark.bound(90)
+def test_every_worker_at_once(start):
+    """With no worker alive the first replacement sweeps, and the line goes on."""
+    daemon = start({"up": pool(program("upper.py"), instances=2, start_rate=1000)},
+                   {"workers": WORKERS})
+    swarm = Swarm(daemon.address(), 20)
+    swarm.start()
+    for _ in range(5):
+        swarm.wait_round()
+        workers = daemon.worker_pids()
+        for pid in workers:
+            os.kill(pid, signal.SIGKILL)
+        daemon.wait_status(lambda s: not {w["pid"] for w in s["workers"]} & {*workers, None},
+                           "new workers")
+        daemon.wait_full("busy")
+    swarm.wait_round()
+    swarm.finish().check_honest()
+    assert not swarm.errors, swarm.counts()
+
+
+@pytest.mark.bound(90)
+def test_every_instance_at_once(start):
+    """Who was being served is told; who waited is served by the next ones."""
+    daemon = start({"up": pool(program("upper.py"), instances=3, start_rate=1000)})
+    swarm = Swarm(daemon.address(), 20)
+    swarm.start()
+    for _ in range(10):
+        swarm.wait_round()
+        pids = daemon.instance_pids()
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        daemon.wait_service(lambda s: not {i["pid"] for i in s["instances"]} & {*pids, None},
+                            "new instances")
+    swarm.wait_round()
+    swarm.finish().check_honest()
+    assert swarm.broken == 0
+    assert set(swarm.errors) <= {"ERR failed"} and swarm.errors["ERR failed"] <= 30
+
+
+def test_workers_and_instances_stopped_and_continued(start):
+    """SIGSTOP for a moment is no death: nothing breaks, nothing fails."""
+    dice = random.Random(5)
+    daemon = start({"up": pool(program("upper.py"), instances=3)})
+    swarm = Swarm(daemon.address(), 20)
+    swarm.start()
+    for _ in range(20):
+        swarm.wait_round()
+        pid = dice.choice(daemon.worker_pids() + daemon.instance_pids())
+        os.kill(pid, signal.SIGSTOP)
+        harness.wait_for(lambda: harness.Process(pid).state == "T", "the stop")
+        daemon.status()
+        os.kill(pid, signal.SIGCONT)
+    swarm.wait_round()
+    swarm.finish().check_clean()

@@ -1,0 +1,796 @@
+"""hostler-load run against a peer that can misbehave: every count is shown to count.
+
+The peer is a little server in this process, so nothing here needs hostlerd.
+"""
+
+import asyncio
+import fcntl
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import termios
+import threading
+import time
+
+import pytest
+
+LOAD = os.path.join(os.environ.get("HOSTLER_BUILD", "."), "hostler-load")
+PATIENCE = 20  # seconds until a run that should be over is a failure
+
+
+class Client:
+    """One connection of hostler-load, as the peer sees it."""
+
+    def __init__(self, peer, number, reader, writer):
+        self.peer = peer
+        self.number = number
+        self.reader = reader
+        self.writer = writer
+
+    async def receive(self):
+        """The next message without its framing; None at the end."""
+        try:
+            if self.peer.protocol == "frame":
+                head = await self.reader.readexactly(4)
+                message = await self.reader.readexactly(struct.unpack(">I", head)[0])
+            else:
+                message = (await self.reader.readuntil(b"\n"))[:-1]
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        self.peer.received.append(message)
+        return message
+
+    async def send(self, message):
+        if self.peer.protocol == "frame":
+            await self.send_raw(struct.pack(">I", len(message)) + message)
+        else:
+            await self.send_raw(message + b"\n")
+
+    async def send_raw(self, data):
+        self.writer.write(data)
+        try:
+            await self.writer.drain()
+        except ConnectionError:
+            pass
+
+    def reset(self):
+        """Closes with RST instead of FIN."""
+        raw = self.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+async def echo(client):
+    while (message := await client.receive()) is not None:
+        await client.send(message)
+
+
+async def upper(client):
+    while (message := await client.receive()) is not None:
+        await client.send(message.upper())
+
+
+class Peer:
+    """Serves each connection with `behave(client)` until that returns; then the connection ends."""
+
+    def __init__(self, behave, protocol="line", path=None, family=socket.AF_INET):
+        self.behave = behave
+        self.protocol = protocol
+        self.received = []
+        self.clients = []
+        self.errors = []
+        self.accepted = 0
+        self.listener = socket.socket(socket.AF_UNIX if path else family)
+        if path:
+            self.listener.bind(path)
+            self.address = f"unix:{path}"
+        else:
+            self.listener.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
+            host, self.port = self.listener.getsockname()[:2]
+            host = f"[{host}]" if family == socket.AF_INET6 else host
+            self.address = f"{host}:{self.port}"
+        self.listener.listen(1024)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.ready = threading.Event()
+
+    def run(self):
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(lambda loop, context: None)  # resets are part of the game
+        asyncio.set_event_loop(self.loop)
+        unix = self.listener.family == socket.AF_UNIX
+        start = asyncio.start_unix_server if unix else asyncio.start_server
+        self.server = self.loop.run_until_complete(
+            start(self.accept, sock=self.listener, limit=1 << 25)
+        )
+        self.ready.set()
+        self.loop.run_forever()
+        self.server.close()
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
+
+    async def accept(self, reader, writer):
+        client = Client(self, self.accepted, reader, writer)
+        self.accepted += 1
+        self.clients.append(client)
+        try:
+            await self.behave(client)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # shown by the fixture: a mistake in the test itself
+            self.errors.append(repr(error))
+        finally:
+            writer.close()
+
+    def stop_listening(self):
+        self.server.close()
+
+    def __enter__(self):
+        self.thread.start()
+        assert self.ready.wait(PATIENCE)
+        return self
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(PATIENCE)
+        self.listener.close()
+        assert self.errors == []
+
+
+class Result:
+    def __init__(self, process, seconds):
+        self.status = process.returncode
+        self.stderr = process.stderr
+        self.seconds = seconds
+        self.all = json.loads(process.stdout)
+        self.requests = self.all["requests"]
+        self.connections = self.all["connections"]
+
+    def counts(self):
+        """The outcomes that are not zero."""
+        names = "right error wrong duplicate overdue broken unsent late pending".split()
+        return {name: self.requests[name] for name in names if self.requests[name]}
+
+
+def run(*arguments, status=0, **more):
+    """Runs `hostler-load run --json ...`; every request must have come to one end."""
+    command = [LOAD, "run", "--json", *[str(a) for a in arguments]]
+    began = time.monotonic()
+    process = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, **more)
+    assert process.returncode == status, process.stdout + process.stderr
+    result = Result(process, time.monotonic() - began)
+    assert result.all["status"] == status
+    return result
+
+
+def assert_balanced(result):
+    """Where no reply was one too many, the outcomes add up to the requests."""
+    ends = "right error wrong overdue broken unsent pending".split()
+    assert sum(result.requests[end] for end in ends) == result.requests["requests"]
+    assert sum(result.requests["errors"].values()) == result.requests["error"]
+
+
+def connections_in_state(state, port):
+    """How many sockets are connected (01) or connecting (02) to this port, as the kernel says."""
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table][1:]
+    return sum(row[2] == f"0100007F:{port:04X}" and row[3] == state for row in rows)
+
+
+def wait_for(condition, what):
+    deadline = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        time.sleep(0.01)
+
+
+# --- replies that are right
+
+
+@pytest.mark.parametrize("protocol", ["line", "frame"])
+@pytest.mark.parametrize("expect", ["echo", "upper"])
+@pytest.mark.parametrize(
+    "connections, depth, size, count",
+    [(1, 1, 32, 20), (7, 5, 64, 500), (3, 64, 1000, 2000), (2, 3, 300000, 20), (2, 3, 5000000, 8)],
+)
+def test_right(protocol, expect, connections, depth, size, count):
+    with Peer(echo if expect == "echo" else upper, protocol) as peer:
+        result = run(
+            "--protocol", protocol, "--expect", expect, "--connections", connections,
+            "--depth", depth, "--size", size, "--count", count, peer.address,
+        )  # fmt: skip
+    assert result.counts() == {"right": count}
+    assert result.requests["sent"] == count
+    assert_balanced(result)
+    assert len(peer.received) == len(set(peer.received)) == count
+    assert {len(message) for message in peer.received} == {size}
+    assert peer.received[0] != peer.received[0].upper()
+    latency = result.all["latency"]
+    assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
+    assert result.connections["closed_by_peer"] == 0
+    assert result.all["rate"] == pytest.approx(count / result.all["seconds"])
+
+
+def test_messages_differ_from_run_to_run():
+    with Peer(echo) as peer:
+        run("--count", 3, peer.address)
+        run("--count", 3, peer.address)
+    assert len(set(peer.received)) == 6
+
+
+def test_duration():
+    with Peer(echo) as peer:
+        result = run("--duration", "300ms", "--connections", 3, peer.address)
+    assert 0.29 <= result.all["seconds"] < 2
+    assert result.requests["right"] == result.requests["requests"] == len(peer.received) > 3
+
+
+def test_reply_byte_by_byte():
+    async def dribble(client):
+        while (message := await client.receive()) is not None:
+            for byte in message + b"\n":
+                await client.send_raw(bytes([byte]))
+                await asyncio.sleep(0)
+
+    with Peer(dribble) as peer:
+        result = run("--count", 20, "--depth", 4, peer.address)
+    assert result.counts() == {"right": 20}
+
+
+def test_unix_socket(tmp_path):
+    with Peer(echo, path=str(tmp_path / "s")) as peer:
+        result = run("--connections", 300, "--hold", "--count", 600, peer.address)
+    assert result.counts() == {"right": 600}
+    assert result.connections["opened"] == 300
+
+
+def test_ipv6():
+    try:
+        socket.socket(socket.AF_INET6).bind(("::1", 0))
+    except OSError:
+        pytest.skip("no IPv6 on the loopback interface")
+    with Peer(echo, family=socket.AF_INET6) as peer:
+        assert run("--count", 10, peer.address).counts() == {"right": 10}
+
+
+def test_per_request_opens_a_connection_each():
+    with Peer(echo) as peer:
+        result = run("--per-request", "--connections", 4, "--count", 50, peer.address)
+    assert result.counts() == {"right": 50}
+    assert peer.accepted >= 50
+    assert len(set(peer.received)) == 50
+
+
+def test_hold_opens_all_before_the_first_request():
+    open_at_first = []
+
+    async def behave(client):
+        message = await client.receive()
+        if not open_at_first:
+            open_at_first.append(connections_in_state("01", client.peer.port))
+        while message is not None:
+            await client.send(message)
+            message = await client.receive()
+
+    with Peer(behave) as peer:
+        result = run("--hold", "--connections", 200, "--count", 400, peer.address)
+    assert open_at_first == [200]
+    assert result.counts() == {"right": 400}
+    assert result.connections["opened"] == 200
+    assert 0 < result.all["opening"] < PATIENCE
+
+
+# --- replies that are not
+
+
+def replying(change):
+    """A peer whose replies to the messages number 0, 1, 2 … are the list change(number, message)."""
+
+    async def behave(client):
+        number = 0
+        while (message := await client.receive()) is not None:
+            for reply in change(number, message):
+                await client.send(reply)
+            number += 1
+
+    return behave
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda m: m[:-1] + bytes([m[-1] ^ 1]),
+        lambda m: b"x" + m[1:] if m[:1] != b"x" else b"y" + m[1:],
+        lambda m: m[:-1],
+        lambda m: m + b"a",
+        lambda m: m + b"\r",
+        lambda m: m.upper(),
+        lambda m: b"",
+        lambda m: b"ERRbusy",
+    ],
+    ids="last-bit first-letter short long cr capitals empty err-without-space".split(),
+)
+def test_wrong(damage):
+    with Peer(replying(lambda n, m: [damage(m) if n == 3 else m])) as peer:
+        result = run("--count", 10, peer.address, status=1)
+    assert result.counts() == {"right": 9, "wrong": 1}
+    assert_balanced(result)
+    assert "wrong reply on connection 0" in result.stderr
+
+
+def test_wrong_samples_are_few():
+    with Peer(echo) as peer:
+        result = run("--expect", "upper", "--count", 100, peer.address, status=1)
+    assert result.counts() == {"wrong": 100}
+    assert len(result.stderr.splitlines()) == 6
+
+
+def test_two_replies_swapped():
+    async def behave(client):
+        messages = [await client.receive() for _ in range(8)]
+        messages[2], messages[3] = messages[3], messages[2]
+        for message in messages:
+            await client.send(message)
+        await echo(client)
+
+    with Peer(behave) as peer:
+        result = run("--depth", 8, "--count", 8, peer.address, status=1)
+    assert result.counts() == {"right": 7, "wrong": 1}
+    assert_balanced(result)
+
+
+def test_another_connections_replies():
+    async def behave(client):
+        client.message = await client.receive()
+        while not (len(peer.clients) == 2 and all(hasattr(c, "message") for c in peer.clients)):
+            await asyncio.sleep(0.001)
+        await client.send(peer.clients[1 - client.number].message)
+        await echo(client)
+
+    with Peer(behave) as peer:
+        result = run("--connections", 2, "--hold", "--count", 2, peer.address, status=1)
+    assert result.counts() == {"wrong": 2}
+    assert_balanced(result)
+
+
+def test_unasked_reply_is_wrong():
+    async def behave(client):
+        await client.send(b"welcome")
+        await client.send(b"ERR busy")
+        await echo(client)
+
+    with Peer(behave) as peer:
+        result = run("--count", 5, "--connections", 1, "--hold", peer.address, status=1)
+    assert result.requests["right"] + result.requests["wrong"] >= 5
+    assert result.requests["wrong"] >= 1
+
+
+def test_one_line_too_many():
+    with Peer(replying(lambda n, m: [b"by the way", m] if n == 4 else [m])) as peer:
+        result = run("--count", 10, peer.address, status=1)
+    assert result.counts() == {"right": 9, "wrong": 2}
+
+
+def test_missing_reply():
+    with Peer(replying(lambda n, m: [] if n == 2 else [m])) as peer:
+        result = run("--depth", 4, "--count", 8, "--timeout", "500ms", peer.address, status=1)
+    assert result.counts() == {"right": 2, "wrong": 3, "overdue": 1}
+    assert result.connections["given_up"] == 1
+    assert_balanced(result)
+
+
+def test_reply_larger_than_any():
+    with Peer(replying(lambda n, m: [m] if n < 2 else [m * 200])) as peer:
+        result = run("--count", 10, peer.address, status=1)
+    assert result.counts() == {"right": 2, "wrong": 1}
+    assert result.connections["damaged"] == 1
+
+
+def test_duplicate():
+    with Peer(replying(lambda n, m: [m, m] if n == 4 else [m])) as peer:
+        result = run("--count", 10, peer.address, status=1)
+    assert result.counts() == {"right": 10, "duplicate": 1}
+    assert "duplicate reply on connection 0" in result.stderr
+
+
+def test_duplicate_after_the_last_reply():
+    async def behave(client):
+        last = None
+        while (message := await client.receive()) is not None:
+            last = message
+            await client.send(message)
+        await client.send(last)  # hostler-load has half-closed
+
+    with Peer(behave) as peer:
+        result = run("--count", 10, peer.address, status=1)
+    assert result.counts() == {"right": 10, "duplicate": 1}
+
+
+def test_duplicate_on_another_connection():
+    async def behave(client):
+        if client.number == 0:
+            await echo(client)
+        wait = await client.receive()
+        while not client.peer.first_done.is_set():
+            await asyncio.sleep(0.001)
+        await client.send(client.peer.first)
+        await client.send(wait)
+        await echo(client)
+
+    async def first(client):
+        if client.number > 0:
+            return await behave(client)
+        client.peer.first = await client.receive()
+        await client.send(client.peer.first)
+        second = await client.receive()  # so the first reply has arrived
+        client.peer.first_done.set()
+        await client.send(second)
+        await echo(client)
+
+    with Peer(first) as peer:
+        peer.first_done = threading.Event()
+        result = run("--connections", 2, "--hold", "--count", 20, peer.address, status=1)
+    assert result.counts() == {"right": 20, "duplicate": 1}
+
+
+# --- errors
+
+
+def test_errors_are_counted_by_kind_and_are_no_failure():
+    texts = [b"ERR busy", b"ERR timeout", b"ERR failed", b"ERR too-large", b"ERR bad", b"ERR what"]
+    with Peer(replying(lambda n, m: [texts[n]] if n < 6 else [m])) as peer:
+        result = run("--count", 10, peer.address)
+    assert result.counts() == {"right": 4, "error": 6}
+    kinds = ["busy", "timeout", "failed", "too-large", "bad", "other"]
+    assert result.requests["errors"] == {kind: 1 for kind in kinds}
+    assert_balanced(result)
+
+
+def test_error_frames():
+    with Peer(replying(lambda n, m: [b"ERR busy"]), "frame") as peer:
+        result = run("--protocol", "frame", "--count", 7, "--depth", 3, peer.address)
+    assert result.counts() == {"error": 7}
+    assert result.requests["errors"]["busy"] == 7
+
+
+# --- connections that end
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "half a reply"])
+def test_broken(how):
+    async def behave(client):
+        await client.send(await client.receive())
+        message = await client.receive()
+        if how == "reset":
+            client.reset()
+        elif how == "half a reply":
+            await client.send_raw(message[:20])
+
+    with Peer(behave) as peer:
+        result = run("--count", 10, peer.address)
+    assert result.counts() == {"right": 1, "broken": 1}
+    assert result.connections["closed_by_peer"] == 1
+    assert_balanced(result)
+
+
+def test_reconnect_sends_nothing_again():
+    async def behave(client):
+        for _ in range(3):
+            message = await client.receive()
+            if message is None:
+                return
+            await client.send(message)
+        await client.receive()  # and no reply
+
+    with Peer(behave) as peer:
+        result = run("--reconnect", "--count", 20, peer.address)
+    assert result.counts() == {"right": 15, "broken": 5}
+    assert result.connections["reconnected"] == 4
+    assert len(peer.received) == len(set(peer.received)) == 20
+    assert_balanced(result)
+
+
+def test_reply_to_a_broken_request_is_wrong_on_the_next_connection():
+    async def behave(client):
+        message = await client.receive()
+        if client.number == 0:
+            client.peer.lost = message
+            return
+        await client.send(client.peer.lost)
+        await echo(client)
+
+    with Peer(behave) as peer:
+        result = run("--reconnect", "--count", 5, peer.address, status=1)
+    assert result.counts() == {"right": 3, "wrong": 1, "broken": 1}
+
+
+def test_per_request_goes_on_after_a_broken_one():
+    async def behave(client):
+        message = await client.receive()
+        if message is not None and client.number % 2 == 0:
+            await client.send(message)
+
+    with Peer(behave) as peer:
+        result = run("--per-request", "--count", 10, peer.address)
+    assert result.counts() == {"right": 5, "broken": 5}
+    assert len(set(peer.received)) == 10
+
+
+@pytest.fixture
+def deaf():
+    """A listening socket that nobody accepts from: what is sent stays in the kernel's buffers."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(8)
+        yield listener
+
+
+def test_unsent(deaf):
+    process = subprocess.Popen(
+        [LOAD, "run", "--json", "--size", "1000", "--depth", "60000", "--count", "60000",
+         str(deaf.getsockname()[1])],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    client, _ = deaf.accept()
+    before = -1
+    while (now := unread(client)) != before or now == 0:  # until the buffers are full
+        before = now
+        time.sleep(0.1)
+    client.close()
+    result = json.loads(process.communicate(timeout=PATIENCE)[0])
+    requests = result["requests"]
+    assert requests["broken"] == requests["sent"] > 0
+    assert requests["unsent"] > 0
+    assert requests["broken"] + requests["unsent"] == requests["requests"]
+    assert process.returncode == 0
+
+
+def unread(client):
+    """How many bytes the kernel holds for us."""
+    return struct.unpack("i", fcntl.ioctl(client, termios.FIONREAD, bytes(4)))[0]
+
+
+def test_peer_that_does_not_read_does_not_hold_the_run(deaf):
+    result = run(
+        "--size", 1000, "--depth", 60000, "--duration", "200ms", "--timeout", "500ms",
+        deaf.getsockname()[1], status=1,
+    )  # fmt: skip
+    assert result.requests["overdue"] == result.requests["sent"] > 0
+    assert result.counts().keys() <= {"overdue", "unsent"}
+    assert_balanced(result)
+    assert result.seconds < 5
+
+
+# --- replies that do not come, or late
+
+
+def test_overdue():
+    async def mute(client):
+        while await client.receive() is not None:
+            pass
+
+    with Peer(mute) as peer:
+        result = run(
+            "--count", 100, "--depth", 2, "--connections", 3, "--timeout", "300ms",
+            peer.address, status=1,
+        )  # fmt: skip
+    assert result.counts() == {"overdue": 6}
+    assert result.connections["given_up"] == 3
+    assert result.seconds < 5
+    assert result.all["gap"] > 0.3
+
+
+def test_late_reply_counts_as_overdue_only():
+    async def behave(client):
+        message = await client.receive()
+        while client.peer.release > time.monotonic():
+            await asyncio.sleep(0.01)
+        await client.send(message)
+        await echo(client)
+
+    with Peer(behave) as peer:
+        peer.release = time.monotonic() + 0.75
+        result = run("--count", 5, "--timeout", "500ms", peer.address, status=1)
+    assert result.counts() == {"right": 4, "overdue": 1, "late": 1}
+    assert result.all["latency"]["max"] < 0.5
+    assert_balanced(result)
+
+
+def test_gap():
+    async def behave(client):
+        await client.send(await client.receive())
+        message = await client.receive()
+        await asyncio.sleep(0.4)  # the gap itself
+        await client.send(message)
+        await echo(client)
+
+    with Peer(behave) as peer:
+        result = run("--count", 20, peer.address)
+    assert result.counts() == {"right": 20}
+    assert 0.39 < result.all["gap"] < 2
+    assert result.all["latency"]["max"] == pytest.approx(result.all["gap"], abs=0.02)
+    assert result.all["latency"]["p50"] < 0.2
+
+
+# --- connections that cannot be opened
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def test_refused():
+    result = run("--connections", 5, f"127.0.0.1:{free_port()}", status=3)
+    assert result.connections["refused"] == 5
+    assert result.requests["requests"] == 0
+    assert "Connection refused" in result.stderr
+    assert result.seconds < 5
+
+
+def test_refused_while_reconnecting_ends():
+    result = run(
+        "--reconnect", "--count", 5, "--timeout", "300ms", "--connect-timeout", "300ms",
+        f"127.0.0.1:{free_port()}", status=3,
+    )  # fmt: skip
+    assert result.connections["refused"] > 1
+    assert result.seconds < 5
+
+
+def test_refused_per_request_is_unsent():
+    async def behave(client):
+        message = await client.receive()
+        if client.number == 9:
+            client.peer.stop_listening()
+        if message is not None:
+            await client.send(message)
+
+    with Peer(behave) as peer:
+        result = run("--per-request", "--count", 12, peer.address)
+    assert result.requests["right"] == 10
+    assert result.counts().keys() <= {"right", "unsent", "broken"}
+    assert result.connections["refused"] >= 1
+    assert result.requests["unsent"] == result.connections["refused"]
+    assert_balanced(result)
+
+
+def test_connect_timeout_and_pace():
+    """Nobody accepts: at most 256 attempts are under way at once."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        port = listener.getsockname()[1]
+        process = subprocess.Popen(
+            [LOAD, "run", "--json", "--hold", "--connections", "400", "--connect-timeout", "1s",
+             "--count", "1", "--timeout", "200ms", str(port)],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        most = 0
+        deadline = time.monotonic() + PATIENCE
+        while process.poll() is None and time.monotonic() < deadline:
+            most = max(most, connections_in_state("02", port))
+            time.sleep(0.02)
+        result = json.loads(process.communicate(timeout=PATIENCE)[0])
+    connections = result["connections"]
+    assert most == 256
+    assert connections["timed_out"] > 300
+    assert connections["timed_out"] + connections["opened"] == 400
+
+
+def test_a_socket_that_meets_itself_is_no_server():
+    """With a single local port left, a connect to it would be answered by itself."""
+    script = (
+        "ip link set lo up && echo 40001 40001 >/proc/sys/net/ipv4/ip_local_port_range && "
+        f"exec {LOAD} run --json --count 5 40001"
+    )
+    command = ["unshare", "--net", "sh", "-c", script]
+    process = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
+    if process.returncode not in (0, 1, 3) or not process.stdout:
+        pytest.skip("needs root, unshare and ip: " + process.stderr.strip())
+    assert process.returncode == 3
+    assert json.loads(process.stdout)["connections"]["refused"] == 1
+
+
+def limits(soft, hard):
+    import resource
+
+    return lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_soft_descriptor_limit_is_raised():
+    with Peer(echo) as peer:
+        result = run(
+            "--connections", 100, "--hold", "--count", 200, peer.address,
+            preexec_fn=limits(40, 400),
+        )  # fmt: skip
+    assert result.counts() == {"right": 200}
+    assert result.connections["opened"] == 100
+
+
+def test_more_connections_than_descriptors():
+    process = subprocess.run(
+        [LOAD, "run", "--connections", "100", "1"],
+        capture_output=True, text=True, timeout=PATIENCE, preexec_fn=limits(64, 64),
+    )  # fmt: skip
+    assert process.returncode == 2
+    assert "100 connections need 132 descriptors, but the limit is 64" in process.stderr
+
+
+# --- the program itself
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_interrupted_run_prints_what_it_has(number):
+    with Peer(replying(lambda n, m: [m] if n < 10 else [])) as peer:
+        process = subprocess.Popen(
+            [LOAD, "run", "--json", "--duration", "1h", "--timeout", "1h", peer.address],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        wait_for(lambda: len(peer.received) == 11, "the eleventh request")
+        process.send_signal(number)
+        out, _ = process.communicate(timeout=PATIENCE)
+    result = json.loads(out)
+    assert process.returncode == 0
+    assert result["interrupted"] is True
+    assert result["requests"]["right"] == 10
+    assert result["requests"]["pending"] == 1
+
+
+def test_table():
+    with Peer(replying(lambda n, m: [b"ERR busy"] if n < 2 else [m])) as peer:
+        process = subprocess.run(
+            [LOAD, "run", "--count", "10", "--connections", "1", peer.address],
+            capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+    rows = {}
+    for line in process.stdout.splitlines()[1:]:
+        name, value, *rest = line.split()
+        rows[name] = (value, " ".join(rest))
+    assert process.returncode == 0 and process.stderr == ""
+    assert rows["requests"][0] == "10"
+    assert rows["right"][0] == "8"
+    assert rows["error"] == ("2", "busy 2")
+    assert rows["wrong"][0] == rows["duplicate"][0] == rows["overdue"][0] == "0"
+    assert {"time", "rate", "latency", "gap", "connections"} <= set(rows)
+    assert "p99.9" in process.stdout
+
+
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        ([], "address is missing"),
+        (["80", "81"], "'81'"),
+        (["--protocol", "http", "80"], "expected line or frame"),
+        (["--expect", "x", "80"], "expected echo or upper"),
+        (["--size", "31", "80"], "from 32"),
+        (["--duration", "10", "80"], "with a unit"),
+        (["--count", "0", "80"], "from 1"),
+        (["--depth", "2", "--per-request", "80"], "exclude each other"),
+        (["nowhere:80"], "nowhere"),
+        (["0"], "port 0"),
+        (["--frobnicate", "80"], "frobnicate"),
+    ],
+)
+def test_usage(arguments, words):
+    process = subprocess.run(
+        [LOAD, "run", *arguments], capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert process.returncode == 2
+    assert process.stdout == ""
+    assert words in process.stderr
+    assert process.stderr.startswith("hostler-load run: ")
+
+
+def test_help():
+    for arguments in (["--help"], ["run", "--help"]):
+        process = subprocess.run(
+            [LOAD, *arguments], capture_output=True, text=True, timeout=PATIENCE
+        )
+        assert process.returncode == 0 and "xample" in process.stdout
+    assert subprocess.run([LOAD], capture_output=True, timeout=PATIENCE).returncode == 2
+    assert subprocess.run([LOAD, "walk"], capture_output=True, timeout=PATIENCE).returncode == 2

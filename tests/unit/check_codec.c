@@ -1,0 +1,206 @@
+/* Lines and frames: every border of the rules in codec.h, given whole and byte by byte. */
+#include "common/codec.h"
+
+#include <check.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define MAX 5 /* the largest message in the table */
+
+struct line_case {
+	const char *input;
+	enum codec_found found;
+	size_t length, used;
+	bool had_cr;
+};
+
+static const struct line_case line_cases[] = {
+    {"", CODEC_MORE, 0, 0, false},
+    {"\n", CODEC_MESSAGE, 0, 1, false},
+    {"\r\n", CODEC_MESSAGE, 0, 2, true},
+    {"\r\r\n", CODEC_MESSAGE, 1, 3, true},
+    {"a", CODEC_MORE, 0, 0, false},
+    {"a\nb\n", CODEC_MESSAGE, 1, 2, false},
+    {"a\rb\n", CODEC_MESSAGE, 3, 4, false},
+    {"\n\n", CODEC_MESSAGE, 0, 1, false},
+    {"12345", CODEC_MORE, 0, 0, false},
+    {"12345\r", CODEC_MORE, 0, 0, false},
+    {"12345\n", CODEC_MESSAGE, 5, 6, false},
+    {"12345\r\n", CODEC_MESSAGE, 5, 7, true},
+    {"1234\r\r\n", CODEC_MESSAGE, 5, 7, true},
+    {"123456", CODEC_TOO_LARGE, 0, 0, false},
+    {"123456\n", CODEC_TOO_LARGE, 0, 0, false},
+    {"123456\r\n", CODEC_TOO_LARGE, 0, 0, false},
+    {"12345\r6", CODEC_TOO_LARGE, 0, 0, false},
+    {"12345\r\r", CODEC_TOO_LARGE, 0, 0, false},
+    {"12345\r\r\n", CODEC_TOO_LARGE, 0, 0, false},
+    {"1234567890\n", CODEC_TOO_LARGE, 0, 0, false},
+};
+#define LINE_CASES (int)(sizeof(line_cases) / sizeof(line_cases[0]))
+
+static void
+line_expect(const struct line_case *c, enum codec_found found, const struct codec_message *message)
+{
+	ck_assert_msg(
+	    found == c->found, "\"%s\": found %d, expected %d", c->input, found, c->found);
+	if (found != CODEC_MESSAGE)
+		return;
+	ck_assert_uint_eq(message->length, c->length);
+	ck_assert_uint_eq(message->used, c->used);
+	ck_assert_int_eq(message->had_cr, c->had_cr);
+}
+
+START_TEST(line_whole)
+{
+	const struct line_case *c = &line_cases[_i];
+	struct codec_message message;
+
+	line_expect(
+	    c, codec_find(CODEC_LINE, c->input, strlen(c->input), MAX, NULL, &message), &message);
+	if (c->found == CODEC_MESSAGE)
+		ck_assert_ptr_eq(message.data, c->input);
+}
+END_TEST
+
+/* The answer comes with the very byte that decides it, and never before. */
+START_TEST(line_byte_by_byte)
+{
+	const struct line_case *c = &line_cases[_i];
+	size_t length = strlen(c->input);
+	enum codec_found found = CODEC_MORE;
+	struct codec_message message;
+	size_t scanned = 0;
+
+	for (size_t i = 0; i <= length && found == CODEC_MORE; i++) {
+		char *exact = malloc(i ? i : 1); /* so that a sanitizer sees a byte too many */
+
+		memcpy(exact, c->input, i);
+		found = codec_find(CODEC_LINE, exact, i, MAX, &scanned, &message);
+		if (found == CODEC_MORE)
+			ck_assert_uint_eq(scanned, i);
+		free(exact);
+	}
+	line_expect(c, found, &message);
+}
+END_TEST
+
+START_TEST(line_too_large_at_once)
+{
+	struct codec_message message;
+	size_t scanned = 0;
+
+	ck_assert(codec_find(CODEC_LINE, "12345x", 6, MAX, &scanned, &message) == CODEC_TOO_LARGE);
+	scanned = 0;
+	ck_assert(codec_find(CODEC_LINE, "12345\r", 6, MAX, &scanned, &message) == CODEC_MORE);
+	ck_assert(
+	    codec_find(CODEC_LINE, "12345\rx", 7, MAX, &scanned, &message) == CODEC_TOO_LARGE);
+	scanned = 0;
+	ck_assert(codec_find(CODEC_LINE, "x", 1, 0, &scanned, &message) == CODEC_TOO_LARGE);
+}
+END_TEST
+
+START_TEST(line_scanned_saves_the_search)
+{
+	struct codec_message message;
+	size_t scanned = 3;
+
+	/* An LF within what is said to be searched is not seen: nothing is looked at twice. */
+	ck_assert(codec_find(CODEC_LINE, "a\nb\n", 4, MAX, &scanned, &message) == CODEC_MESSAGE);
+	ck_assert_uint_eq(message.used, 4);
+	ck_assert_uint_eq(scanned, 0);
+	/* More than there is does no harm. */
+	scanned = 1000;
+	ck_assert(codec_find(CODEC_LINE, "ab", 2, MAX, &scanned, &message) == CODEC_MORE);
+}
+END_TEST
+
+START_TEST(line_any_length_allowed)
+{
+	struct codec_message message;
+
+	ck_assert(codec_find(CODEC_LINE, "abc\r\n", 5, SIZE_MAX, NULL, &message) == CODEC_MESSAGE);
+	ck_assert_uint_eq(message.length, 3);
+	ck_assert(codec_find(CODEC_LINE, "abc", 3, SIZE_MAX, NULL, &message) == CODEC_MORE);
+	ck_assert(codec_find(CODEC_LINE, NULL, 0, SIZE_MAX, NULL, &message) == CODEC_MORE);
+}
+END_TEST
+
+START_TEST(frame_rules)
+{
+	struct codec_message message;
+
+	ck_assert(codec_find(CODEC_FRAME, NULL, 0, 3, NULL, &message) == CODEC_MORE);
+	ck_assert(codec_find(CODEC_FRAME, "\0\0\0", 3, 3, NULL, &message) == CODEC_MORE);
+	ck_assert(codec_find(CODEC_FRAME, "\0\0\0\0", 4, 3, NULL, &message) == CODEC_MESSAGE);
+	ck_assert_uint_eq(message.length, 0);
+	ck_assert_uint_eq(message.used, 4);
+	ck_assert(codec_find(CODEC_FRAME, "\0\0\0\3ab", 6, 3, NULL, &message) == CODEC_MORE);
+	ck_assert(codec_find(CODEC_FRAME, "\0\0\0\3a\ncd", 8, 3, NULL, &message) == CODEC_MESSAGE);
+	ck_assert_uint_eq(message.length, 3);
+	ck_assert_uint_eq(message.used, 7);
+	ck_assert_mem_eq(message.data, "a\nc", 3);
+	ck_assert_int_eq(message.had_cr, false);
+	ck_assert(codec_find(CODEC_FRAME, "\0\0\0\4", 4, 3, NULL, &message) == CODEC_TOO_LARGE);
+	ck_assert(
+	    codec_find(CODEC_FRAME, "\xff\xff\xff\xff", 4, 3, NULL, &message) == CODEC_TOO_LARGE);
+	ck_assert(codec_find(CODEC_FRAME, "\xff\xff\xff\xff", 4, UINT32_MAX, NULL, &message) ==
+		  CODEC_MORE);
+	ck_assert(
+	    codec_find(CODEC_FRAME, "\1\2\3\4", 4, 0x1020303, NULL, &message) == CODEC_TOO_LARGE);
+	ck_assert(codec_find(CODEC_FRAME, "\1\2\3\4", 4, 0x1020304, NULL, &message) == CODEC_MORE);
+}
+END_TEST
+
+START_TEST(what_can_be_carried)
+{
+	ck_assert(codec_can_carry(CODEC_LINE, "", 0));
+	ck_assert(codec_can_carry(CODEC_LINE, NULL, 0));
+	ck_assert(codec_can_carry(CODEC_LINE, "a\0b\r", 4));
+	ck_assert(!codec_can_carry(CODEC_LINE, "a\n", 2));
+	ck_assert(!codec_can_carry(CODEC_LINE, "\nab", 3));
+	ck_assert(codec_can_carry(CODEC_FRAME, "\n", 1));
+	ck_assert(codec_can_carry(CODEC_FRAME, "", UINT32_MAX));
+	ck_assert(!codec_can_carry(CODEC_FRAME, "", (size_t)UINT32_MAX + 1));
+}
+END_TEST
+
+START_TEST(heads_and_tails)
+{
+	char head[CODEC_HEAD_MAX], tail[CODEC_TAIL_MAX];
+
+	ck_assert_uint_eq(codec_head(CODEC_LINE, 7, head), 0);
+	ck_assert_uint_eq(codec_tail(CODEC_LINE, false, tail), 1);
+	ck_assert_mem_eq(tail, "\n", 1);
+	ck_assert_uint_eq(codec_tail(CODEC_LINE, true, tail), 2);
+	ck_assert_mem_eq(tail, "\r\n", 2);
+	ck_assert_uint_eq(codec_head(CODEC_FRAME, 0x81c2f304, head), 4);
+	ck_assert_mem_eq(head, "\x81\xc2\xf3\x04", 4);
+	ck_assert_uint_eq(codec_tail(CODEC_FRAME, true, tail), 0);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("codec");
+	TCase *line = tcase_create("line");
+	TCase *frame = tcase_create("frame");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_loop_test(line, line_whole, 0, LINE_CASES);
+	tcase_add_loop_test(line, line_byte_by_byte, 0, LINE_CASES);
+	tcase_add_test(line, line_too_large_at_once);
+	tcase_add_test(line, line_scanned_saves_the_search);
+	tcase_add_test(line, line_any_length_allowed);
+	suite_add_tcase(suite, line);
+	tcase_add_test(frame, frame_rules);
+	tcase_add_test(frame, what_can_be_carried);
+	tcase_add_test(frame, heads_and_tails);
+	suite_add_tcase(suite, frame);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? 1 : 0;
+}

@@ -1,0 +1,458 @@
+/*
+ * The configuration file: what is read from it, long values, paths, users, whose file it may be.
+ * What is refused and with which words is in check_conf_bad.c.
+ */
+#include "tests/unit/conf_help.h"
+
+#include "common/option.h"
+
+#include <pwd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define SECOND         UINT64_C(1000000000)
+#define CONF_LINE_ROOM 80000 /* bytes of a text with one line that is too long */
+
+START_TEST(test_defaults)
+{
+	struct conf *conf = help_good(PROGRAM);
+	const struct conf_service *service = &conf->services[0];
+
+	ck_assert_uint_eq(conf->workers, option_cpus());
+	ck_assert_uint_eq(conf->uid, CONF_NO_ID);
+	ck_assert_str_eq(conf->control, CONTROL);
+	ck_assert_ptr_null(conf->pid_file);
+	ck_assert_int_eq(conf->log_level, LOG_LEVEL_INFO);
+	ck_assert_uint_eq(conf->max_connections, 20000);
+	ck_assert_uint_eq(conf->shutdown_timeout, 30 * SECOND);
+	ck_assert_uint_eq(conf->worker_timeout, 10 * SECOND);
+	ck_assert_uint_eq(conf->service_count, 1);
+	ck_assert_str_eq(service->name, "a");
+	ck_assert_str_eq(service->origin, "t.conf:1");
+	ck_assert_uint_eq(service->backlog, 4096);
+	ck_assert_int_eq(service->protocol, PROTOCOL_LINE);
+	ck_assert_int_eq(service->handler, HANDLER_PROGRAM);
+	ck_assert_uint_eq(service->discipline, 0);
+	ck_assert_int_eq(service->framing, CODEC_LINE);
+	ck_assert_uint_eq(service->instances, option_cpus());
+	ck_assert_uint_eq(service->concurrency, 1);
+	ck_assert_uint_eq(service->start_rate, 10);
+	ck_assert_uint_eq(service->stop_timeout, 5 * SECOND);
+	ck_assert_int_eq(service->on_cancel, ON_CANCEL_FINISH);
+	ck_assert_uint_eq(service->queue, 1024);
+	ck_assert_uint_eq(service->queue_timeout, 10 * SECOND);
+	ck_assert_uint_eq(service->request_timeout, 30 * SECOND);
+	ck_assert_uint_eq(service->idle_timeout, 300 * SECOND);
+	ck_assert_uint_eq(service->message_timeout, 30 * SECOND);
+	ck_assert_uint_eq(service->write_timeout, 30 * SECOND);
+	ck_assert_uint_eq(service->pipeline, 32);
+	ck_assert_uint_eq(service->max_message, 65536);
+	ck_assert_uint_eq(service->high_water, 262144);
+	ck_assert_uint_eq(service->max_connections, 20000);
+	ck_assert_uint_eq(service->uid, CONF_NO_ID);
+	ck_assert_ptr_null(service->env);
+	for (unsigned i = 0; i < CONF_LIMIT_COUNT; i++)
+		ck_assert(!service->limits[i].set);
+	conf_free(conf);
+}
+END_TEST
+
+START_TEST(test_values)
+{
+	struct conf *conf =
+	    help_good("# a comment\n  ; another\n\n[hostler]\nworkers = 3\nlog_level=debug\n"
+		      "control = /tmp/c.sock\npid_file=/tmp/p\nmax_connections: 7\n"
+		      "shutdown_timeout=1.5s\nworker_timeout=2m\n[service a.b-c_9]\n"
+		      "listen = 127.0.0.1:81, [::1]:82\tunix:/tmp/x\nbacklog=5\nprotocol=frame\n"
+		      "handler=program\ncommand=sh -c 'exit  0'\ndirectory=/usr\n"
+		      "environment=A=1 B_2=\"x y\" C=\nlimit_nofile=99\nlimit_nproc=98\n"
+		      "limit_as=1G\nlimit_cpu=2m\nlimit_fsize=0\nlimit_core=0\nlimit_stack=1m\n"
+		      "discipline=strict\nframing=frame\ninstances=9\nconcurrency=2\nstart_rate=3\n"
+		      "stop_timeout=4ms\non_cancel=kill\nqueue=5\nqueue_timeout=6h\n"
+		      "request_timeout=7d\nidle_timeout=8s\nmessage_timeout=9s\nwrite_timeout=10s\n"
+		      "pipeline=11\nmax_message=12B\nhigh_water=1.5K\nmax_connections=14\n");
+	const struct conf_service *service = &conf->services[0];
+	char text[ADDR_TEXT_MAX];
+
+	ck_assert_uint_eq(conf->workers, 3);
+	ck_assert_int_eq(conf->log_level, LOG_LEVEL_DEBUG);
+	ck_assert_str_eq(conf->control, "/tmp/c.sock");
+	ck_assert_str_eq(conf->pid_file, "/tmp/p");
+	ck_assert_uint_eq(conf->max_connections, 7);
+	ck_assert_uint_eq(conf->shutdown_timeout, 3 * SECOND / 2);
+	ck_assert_uint_eq(conf->worker_timeout, 120 * SECOND);
+	ck_assert_str_eq(service->name, "a.b-c_9");
+	ck_assert_uint_eq(service->listens, 3);
+	ck_assert_str_eq(addr_format(&service->listen[0], text), "127.0.0.1:81");
+	ck_assert_str_eq(addr_format(&service->listen[1], text), "[::1]:82");
+	ck_assert_str_eq(addr_format(&service->listen[2], text), "unix:/tmp/x");
+	ck_assert_uint_eq(service->backlog, 5);
+	ck_assert_int_eq(service->protocol, PROTOCOL_FRAME);
+	ck_assert_str_eq(service->argv[0], "sh");
+	ck_assert_str_eq(service->argv[2], "exit  0");
+	ck_assert_ptr_null(service->argv[3]);
+	ck_assert_int_eq(service->executable[0], '/');
+	ck_assert_int_eq(access(service->executable, X_OK), 0);
+	ck_assert_str_eq(service->directory, "/usr");
+	ck_assert_str_eq(service->env[0], "A=1");
+	ck_assert_str_eq(service->env[1], "B_2=x y");
+	ck_assert_str_eq(service->env[2], "C=");
+	ck_assert_ptr_null(service->env[3]);
+	ck_assert_uint_eq(service->limits[CONF_LIMIT_NOFILE].value, 99);
+	ck_assert_uint_eq(service->limits[CONF_LIMIT_NPROC].value, 98);
+	ck_assert_uint_eq(service->limits[CONF_LIMIT_AS].value, 1 << 30);
+	ck_assert_uint_eq(service->limits[CONF_LIMIT_CPU].value, 120 * SECOND);
+	ck_assert_uint_eq(service->limits[CONF_LIMIT_STACK].value, 1 << 20);
+	ck_assert(service->limits[CONF_LIMIT_FSIZE].set && service->limits[CONF_LIMIT_CORE].set);
+	ck_assert_int_eq(service->framing, CODEC_FRAME);
+	ck_assert_uint_eq(service->instances, 9);
+	ck_assert_uint_eq(service->concurrency, 2);
+	ck_assert_uint_eq(service->start_rate, 3);
+	ck_assert_uint_eq(service->stop_timeout, 4000000);
+	ck_assert_int_eq(service->on_cancel, ON_CANCEL_KILL);
+	ck_assert_uint_eq(service->queue, 5);
+	ck_assert_uint_eq(service->queue_timeout, 6 * 3600 * SECOND);
+	ck_assert_uint_eq(service->request_timeout, 7 * 86400 * SECOND);
+	ck_assert_uint_eq(service->idle_timeout, 8 * SECOND);
+	ck_assert_uint_eq(service->message_timeout, 9 * SECOND);
+	ck_assert_uint_eq(service->write_timeout, 10 * SECOND);
+	ck_assert_uint_eq(service->pipeline, 11);
+	ck_assert_uint_eq(service->max_message, 12);
+	ck_assert_uint_eq(service->high_water, 1536);
+	ck_assert_uint_eq(service->max_connections, 14);
+	conf_free(conf);
+}
+END_TEST
+
+/* Byte order mark, CRLF, a last line without an end, comments behind a header, odd blanks. */
+START_TEST(test_spellings)
+{
+	static const char *const texts[] = {
+	    "\xef\xbb\xbf" ECHO,
+	    "[service a]\r\nlisten=127.0.0.1:0\r\nprotocol=line\r\n\r\nhandler=echo\r\n",
+	    "[service a]\nlisten=127.0.0.1:0\nprotocol=line\nhandler=echo",
+	    "\n\n[ service  a ] ; of mine\nlisten =\t127.0.0.1:0 \nprotocol : line\nhandler= "
+	    "echo\t",
+	    "[hostler]\n[service a] # "
+	    "mine\n;\n#\nlisten=,127.0.0.1:0,,\nprotocol=line\nhandler=echo",
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
+		struct conf *conf = help_good(texts[i]);
+
+		ck_assert_str_eq(conf->services[0].name, "a");
+		ck_assert_int_eq(conf->services[0].handler, HANDLER_ECHO);
+		ck_assert_uint_eq(conf->services[0].listens, 1);
+		ck_assert_uint_eq(conf->services[0].instances, 0);
+		conf_free(conf);
+	}
+}
+END_TEST
+
+/* ---- longer than what inih keeps ---- */
+
+/* Section names over 49 bytes, values over 199, up to the 64 KiB that are allowed. */
+START_TEST(test_long)
+{
+	static const size_t lengths[] = {
+	    150, 190, 195, 196, 197, 198, 199, 200, 201, 400, 65000, 65533};
+	char name[49], *text = malloc(CONF_LINE_ROOM), *word = malloc(CONF_LINE_ROOM);
+
+	memset(name, 'n', 48);
+	name[48] = '\0';
+	for (size_t i = 0; i < sizeof(lengths) / sizeof(lengths[0]); i++) {
+		struct conf *conf;
+
+		memset(word, 'w', lengths[i]);
+		word[lengths[i]] = '\0';
+		snprintf(text, CONF_LINE_ROOM,
+		    "[service %s]\nlisten=80\nprotocol=line\nhandler=program\ncommand = sh %s\n"
+		    "queue=77\n",
+		    name, word);
+		conf = help_good(text);
+		ck_assert_str_eq(conf->services[0].name, name);
+		ck_assert_str_eq(conf->services[0].argv[1], word);
+		ck_assert_ptr_null(conf->services[0].argv[2]);
+		ck_assert_uint_eq(conf->services[0].queue, 77);
+		conf_free(conf);
+	}
+	free(text);
+	free(word);
+}
+END_TEST
+
+START_TEST(test_too_long)
+{
+	static const char *const rests[] = {"", "\n", "\nbacklog=3\nx\n"};
+	char *text = malloc(CONF_LINE_ROOM), *told;
+	struct conf_errors errors;
+
+	for (size_t i = 0; i < sizeof(rests) / sizeof(rests[0]); i++) {
+		snprintf(text, CONF_LINE_ROOM, ECHO "pid_file=%070000d%s", 0, rests[i]);
+		ck_assert_ptr_null(help_parse(text, &errors));
+		told = help_told(&errors);
+		ck_assert_ptr_eq(
+		    strstr(told, "t.conf:5: the line is longer than 65792 bytes\n"), told);
+		ck_assert_int_eq(strstr(told, "\nt.conf:7: 'x': expects") != NULL, i == 2);
+		free(told);
+	}
+	snprintf(text, CONF_LINE_ROOM, "[hostler]\npid_file=/%065536d\n" ECHO, 0);
+	help_bad(text, "t.conf:2: [hostler] pid_file: the value is longer than 65536 bytes\n");
+	snprintf(text, CONF_LINE_ROOM, ECHO "command = sh %0300d ; x\n", 0);
+	ck_assert_ptr_null(help_parse(text, &errors));
+	told = help_told(&errors);
+	ck_assert_ptr_nonnull(
+	    strstr(told, "t.conf:5: [service a] command: a semicolon behind a blank"));
+	free(told);
+	snprintf(text, CONF_LINE_ROOM, ECHO "%0300d = 1\n", 0);
+	ck_assert_ptr_null(help_parse(text, &errors));
+	told = help_told(&errors);
+	ck_assert_ptr_nonnull(strstr(told, "t.conf:5: [service a]: '000"));
+	ck_assert_ptr_nonnull(strstr(told, "': unknown key"));
+	free(told);
+	snprintf(text, CONF_LINE_ROOM, "[service %049d]\n", 0);
+	ck_assert_ptr_null(help_parse(text, &errors));
+	told = help_told(&errors);
+	ck_assert_ptr_nonnull(strstr(told, "a service needs a name of 1 to 48 letters"));
+	free(told);
+	free(text);
+}
+END_TEST
+
+/* ---- files ---- */
+
+static char check_conf_folder[] = "/tmp/check-conf-XXXXXX";
+
+static void
+check_conf_make(void)
+{
+	ck_assert_ptr_nonnull(mkdtemp(check_conf_folder));
+	ck_assert_int_eq(chdir(check_conf_folder), 0);
+}
+
+static void
+check_conf_remove(void)
+{
+	static const char *const files[] = {"x.conf", "run.sh", "plain.sh", "sub/run.sh"};
+
+	ck_assert_int_eq(chdir(check_conf_folder), 0);
+	for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++)
+		unlink(files[i]);
+	rmdir("sub");
+	ck_assert_int_eq(rmdir(check_conf_folder), 0);
+}
+
+static void
+check_conf_write(const char *path, const char *text, mode_t mode)
+{
+	FILE *file = fopen(path, "w");
+
+	ck_assert_ptr_nonnull(file);
+	fputs(text, file);
+	fclose(file);
+	ck_assert_int_eq(chmod(path, mode), 0);
+}
+
+/* Loads, must fail; the caller frees what is told. */
+static char *
+check_conf_load_bad(const char *path)
+{
+	struct conf_errors errors;
+	struct conf *conf = conf_load(path, CONTROL, &errors);
+
+	ck_assert_ptr_null(conf);
+	return help_told(&errors);
+}
+
+/* A relative path belongs to the directory, the directory to the file's folder. */
+START_TEST(test_paths)
+{
+	struct conf_errors errors;
+	struct conf *conf;
+	char expected[256];
+
+	ck_assert_int_eq(mkdir("sub", 0755), 0);
+	check_conf_write("run.sh", "#!/bin/sh\n", 0755);
+	check_conf_write("sub/run.sh", "#!/bin/sh\n", 0755);
+	check_conf_write("x.conf",
+	    "[hostler]\npid_file = my.pid\n"
+	    "[service a]\nlisten=81\nprotocol=line\nhandler=program\ncommand=./run.sh\n"
+	    "[service b]\nlisten=82\nprotocol=line\nhandler=program\ncommand=./run.sh\n"
+	    "directory=sub\n"
+	    "[service c]\nlisten=83\nprotocol=line\nhandler=program\ncommand=sub/run.sh\n",
+	    0644);
+	ck_assert_int_eq(chdir("sub"), 0);
+	conf = conf_load("../x.conf", CONTROL, &errors);
+	if (conf == NULL)
+		ck_abort_msg("%s", help_told(&errors));
+	snprintf(expected, sizeof(expected), "%s/sub/../run.sh", check_conf_folder);
+	ck_assert_str_eq(conf->services[0].executable, expected);
+	ck_assert_str_eq(conf->services[0].argv[0], "./run.sh");
+	snprintf(expected, sizeof(expected), "%s/sub/../sub", check_conf_folder);
+	ck_assert_str_eq(conf->services[1].directory, expected);
+	snprintf(expected, sizeof(expected), "%s/sub/../sub/run.sh", check_conf_folder);
+	ck_assert_str_eq(conf->services[1].executable, expected);
+	ck_assert_str_eq(conf->services[2].executable, expected);
+	snprintf(expected, sizeof(expected), "%s/sub/../my.pid", check_conf_folder);
+	ck_assert_str_eq(conf->pid_file, expected);
+	snprintf(expected, sizeof(expected), "%s/sub/../x.conf", check_conf_folder);
+	ck_assert_str_eq(conf->file, expected);
+	ck_assert_str_eq(conf->services[0].origin, "../x.conf:3");
+	conf_free(conf);
+}
+END_TEST
+
+START_TEST(test_not_executable)
+{
+	char expected[512], *told;
+
+	check_conf_write("plain.sh", "#!/bin/sh\n", 0644);
+	check_conf_write("x.conf",
+	    "[service a]\nlisten=81\nprotocol=line\nhandler=program\ncommand=./plain.sh\n", 0644);
+	told = check_conf_load_bad("x.conf");
+	snprintf(expected, sizeof(expected),
+	    "x.conf:5: [service a] command: %s/plain.sh is no executable file; chmod +x makes a "
+	    "script one\n",
+	    check_conf_folder);
+	ck_assert_str_eq(told, expected);
+	free(told);
+}
+END_TEST
+
+START_TEST(test_unreadable)
+{
+	char *told = check_conf_load_bad("/nowhere/x.conf");
+
+	ck_assert_str_eq(told, "/nowhere/x.conf: cannot be opened: No such file or directory\n");
+	free(told);
+	told = check_conf_load_bad("/tmp");
+	ck_assert_str_eq(told, "/tmp: cannot be read: Is a directory\n");
+	free(told);
+	told = check_conf_load_bad("/dev/zero");
+	ck_assert_str_eq(told, "/dev/zero: cannot be read: it is longer than 16 MiB\n");
+	free(told);
+}
+END_TEST
+
+/* What root runs must not be in other hands; for anybody else it is their own matter. */
+START_TEST(test_owner)
+{
+	struct conf_errors errors;
+	struct conf *conf;
+	char *told;
+
+	unsetenv("SUDO_UID");
+	check_conf_write("x.conf", ECHO, 0664);
+	if (geteuid() != 0) {
+		conf = conf_load("x.conf", CONTROL, &errors);
+		ck_assert_ptr_nonnull(conf);
+		conf_free(conf);
+		return;
+	}
+	told = check_conf_load_bad("x.conf");
+	ck_assert_str_eq(told, "x.conf: others may write to the file (mode 664), so root does not "
+			       "use it; chmod go-w it\n");
+	free(told);
+	check_conf_write("x.conf", ECHO "queu=1\n", 0602);
+	told = check_conf_load_bad("x.conf");
+	ck_assert_ptr_nonnull(strstr(told, "(mode 602)"));
+	ck_assert_ptr_nonnull(strstr(told, "queu: unknown key"));
+	free(told);
+	check_conf_write("x.conf", ECHO, 0644);
+	ck_assert_int_eq(chown("x.conf", 4711, 0), 0);
+	told = check_conf_load_bad("x.conf");
+	ck_assert_str_eq(told, "x.conf: the file belongs to user 4711, so root does not use it; "
+			       "chown root it\n");
+	free(told);
+	setenv("SUDO_UID", "4711", 1);
+	conf = conf_load("x.conf", CONTROL, &errors);
+	ck_assert_ptr_nonnull(conf);
+	conf_free(conf);
+}
+END_TEST
+
+/* ---- users ---- */
+
+/* A name becomes ids; what the service does not say, [hostler] does. */
+START_TEST(test_users)
+{
+	const struct passwd *nobody = getpwnam("nobody");
+	uid_t uid;
+	gid_t gid;
+	struct conf *conf;
+
+	if (geteuid() != 0 || nobody == NULL)
+		return; /* test_users_not_root has the other half */
+	uid = nobody->pw_uid;
+	gid = nobody->pw_gid;
+	conf = help_good("[hostler]\nuser=nobody\n" PROGRAM);
+	ck_assert_uint_eq(conf->uid, uid);
+	ck_assert_uint_eq(conf->gid, gid);
+	ck_assert_uint_eq(conf->services[0].uid, uid);
+	ck_assert_uint_eq(conf->services[0].gid, gid);
+	conf_free(conf);
+	conf = help_good("[hostler]\nuser=nobody\ngroup=root\n" PROGRAM "user=root\n");
+	ck_assert_uint_eq(conf->gid, 0);
+	ck_assert_uint_eq(conf->services[0].uid, 0);
+	ck_assert_uint_eq(conf->services[0].gid, 0);
+	conf_free(conf);
+	conf = help_good(PROGRAM "user=nobody\ngroup=root\n");
+	ck_assert_uint_eq(conf->uid, CONF_NO_ID);
+	ck_assert_uint_eq(conf->services[0].uid, uid);
+	ck_assert_uint_eq(conf->services[0].gid, 0);
+	conf_free(conf);
+}
+END_TEST
+
+START_TEST(test_users_not_root)
+{
+	struct conf_errors errors;
+	char expected[512], *told;
+
+	if (geteuid() == 0) {
+		ck_assert_int_eq(setegid(65534), 0);
+		ck_assert_int_eq(seteuid(65534), 0);
+	}
+	ck_assert_ptr_null(help_parse(PROGRAM "user=root\ngroup=root\n", &errors));
+	told = help_told(&errors);
+	snprintf(expected, sizeof(expected),
+	    "t.conf:6: [service a] user: only root can become another user, and this is user %u\n"
+	    "t.conf:7: [service a] group: only root can take another group, and this is group "
+	    "%u\n",
+	    geteuid(), getegid());
+	ck_assert_str_eq(told, expected);
+	free(told);
+	if (getpwuid(geteuid()) != NULL) {
+		snprintf(
+		    expected, sizeof(expected), PROGRAM "user=%s\n", getpwuid(geteuid())->pw_name);
+		conf_free(help_good(expected));
+	}
+	/* Back again, so that a leak check at the exit may look into this process. */
+	if (getuid() == 0)
+		ck_assert_int_eq(seteuid(0), 0);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("conf");
+	TCase *tcase = tcase_create("text"), *files = tcase_create("files");
+
+	tcase_add_test(tcase, test_defaults);
+	tcase_add_test(tcase, test_values);
+	tcase_add_test(tcase, test_spellings);
+	tcase_add_test(tcase, test_long);
+	tcase_add_test(tcase, test_too_long);
+	tcase_add_test(tcase, test_users);
+	tcase_add_test(tcase, test_users_not_root);
+	suite_add_tcase(suite, tcase);
+	/* The folder is made and removed for each test, in the process of the test. */
+	tcase_add_checked_fixture(files, check_conf_make, check_conf_remove);
+	tcase_add_test(files, test_paths);
+	tcase_add_test(files, test_not_executable);
+	tcase_add_test(files, test_unreadable);
+	tcase_add_test(files, test_owner);
+	suite_add_tcase(suite, files);
+	return help_run(suite);
+}

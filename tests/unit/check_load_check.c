@@ -1,0 +1,393 @@
+/*
+ * Tests of the account that the load generator keeps: every way a reply can be right or not, and
+ * that a request has exactly one outcome whatever a server does.
+ */
+#include "ctl/load_check.h"
+
+#include "common/clock.h"
+
+#include <check.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define CONNECTIONS 3
+#define DEPTH       8
+#define SIZE        64
+#define TIMEOUT     (100 * CLOCK_MS)
+#define START       (5 * CLOCK_SECOND)
+
+static struct load_check check;
+static char texts[CONNECTIONS][100][SIZE]; /* what was sent, by connection and sequence */
+static uint64_t made[CONNECTIONS], begun[CONNECTIONS];
+
+static void
+enter(void)
+{
+	load_check_open(&check, CONNECTIONS, DEPTH, SIZE, false, TIMEOUT, 7);
+	memset(made, 0, sizeof(made));
+	memset(begun, 0, sizeof(begun));
+}
+
+/* Every request has come to one end or still waits. */
+static void
+assert_balanced(void)
+{
+	const struct load_counts *c = &check.counts;
+	uint64_t errors = 0;
+
+	for (unsigned i = 0; i < LOAD_ERROR_COUNT; i++)
+		errors += c->errors[i];
+	ck_assert_uint_eq(errors, c->error);
+	ck_assert_uint_eq(check.latency.count, c->right);
+	ck_assert_uint_eq(c->right + c->error + c->overdue + c->broken + c->unsent + check.waiting +
+			      check.spoiled,
+	    c->requests);
+}
+
+static void
+leave(void)
+{
+	assert_balanced();
+	load_check_close(&check);
+}
+
+static void
+make_at(unsigned connection, unsigned count, uint64_t now)
+{
+	for (unsigned i = 0; i < count; i++) {
+		ck_assert(load_check_may_make(&check, connection));
+		load_check_make(&check, connection, now, texts[connection][made[connection]++]);
+	}
+}
+
+static void
+ask(unsigned connection, unsigned count)
+{
+	make_at(connection, count, START);
+	begun[connection] += count;
+	load_check_sent(&check, connection, begun[connection]);
+}
+
+static enum load_found
+answer_at(unsigned connection, const char *text, uint64_t now)
+{
+	return load_check_reply(&check, connection, text, SIZE, now);
+}
+
+static enum load_found
+answer(unsigned connection, const char *text)
+{
+	return answer_at(connection, text, START + CLOCK_MS);
+}
+
+static enum load_found
+answer_text(unsigned connection, const char *text)
+{
+	return load_check_reply(&check, connection, text, strlen(text), START + CLOCK_MS);
+}
+
+START_TEST(replies_in_order_are_right)
+{
+	ask(0, DEPTH);
+	ck_assert(!load_check_may_make(&check, 0));
+	for (unsigned i = 0; i < DEPTH; i++)
+		ck_assert_int_eq(answer(0, texts[0][i]), LOAD_FOUND_RIGHT);
+	ck_assert(load_check_answered(&check, 0));
+	ck_assert(load_check_may_make(&check, 0));
+	ck_assert_uint_eq(check.counts.right, DEPTH);
+	ck_assert_uint_eq(check.waiting, 0);
+	ck_assert_uint_eq(check.latency.largest, CLOCK_MS);
+}
+END_TEST
+
+START_TEST(rings_go_round)
+{
+	for (unsigned i = 0; i < 50; i++) {
+		ask(1, 2);
+		ck_assert_int_eq(answer(1, texts[1][2 * i]), LOAD_FOUND_RIGHT);
+		ck_assert_int_eq(answer(1, texts[1][2 * i + 1]), LOAD_FOUND_RIGHT);
+	}
+	ck_assert_uint_eq(check.counts.right, 100);
+}
+END_TEST
+
+START_TEST(garbage_takes_the_oldest)
+{
+	ask(0, 2);
+	ck_assert_int_eq(answer_text(0, "garbage"), LOAD_FOUND_WRONG);
+	ck_assert_int_eq(answer(0, texts[0][1]), LOAD_FOUND_RIGHT);
+	ck_assert_uint_eq(check.counts.wrong, 1);
+}
+END_TEST
+
+START_TEST(the_reply_after_garbage_is_no_duplicate)
+{
+	ask(0, 2);
+	ck_assert_int_eq(answer_text(0, "garbage"), LOAD_FOUND_WRONG);
+	ck_assert_int_eq(answer(0, texts[0][0]), LOAD_FOUND_WRONG);
+	ck_assert_int_eq(answer(0, texts[0][1]), LOAD_FOUND_RIGHT);
+	ck_assert_uint_eq(check.counts.duplicate, 0);
+}
+END_TEST
+
+START_TEST(swapped_replies_are_one_mistake)
+{
+	ask(0, 4);
+	ck_assert_int_eq(answer(0, texts[0][0]), LOAD_FOUND_RIGHT);
+	ck_assert_int_eq(answer(0, texts[0][2]), LOAD_FOUND_WRONG);
+	ck_assert_int_eq(answer(0, texts[0][1]), LOAD_FOUND_RIGHT);
+	ck_assert_int_eq(answer(0, texts[0][3]), LOAD_FOUND_RIGHT);
+	ck_assert(load_check_answered(&check, 0));
+	ck_assert_uint_eq(check.waiting, 0);
+}
+END_TEST
+
+START_TEST(early_reply_twice_is_a_duplicate)
+{
+	ask(0, 3);
+	ck_assert_int_eq(answer(0, texts[0][1]), LOAD_FOUND_WRONG);
+	ck_assert_int_eq(answer(0, texts[0][1]), LOAD_FOUND_DUPLICATE);
+	ck_assert_int_eq(answer(0, texts[0][0]), LOAD_FOUND_RIGHT);
+	ck_assert_int_eq(answer(0, texts[0][2]), LOAD_FOUND_RIGHT);
+}
+END_TEST
+
+START_TEST(duplicates_take_nothing)
+{
+	ask(0, 2);
+	ck_assert_int_eq(answer(0, texts[0][0]), LOAD_FOUND_RIGHT);
+	ck_assert_int_eq(answer(0, texts[0][0]), LOAD_FOUND_DUPLICATE);
+	ck_assert_int_eq(answer(0, texts[0][1]), LOAD_FOUND_RIGHT);
+	ck_assert_int_eq(answer(0, texts[0][1]), LOAD_FOUND_DUPLICATE);
+	ck_assert_uint_eq(check.counts.duplicate, 2);
+}
+END_TEST
+
+START_TEST(duplicate_on_another_connection)
+{
+	ask(0, 1);
+	ask(1, 1);
+	ck_assert_int_eq(answer(0, texts[0][0]), LOAD_FOUND_RIGHT);
+	ck_assert_int_eq(answer(1, texts[0][0]), LOAD_FOUND_DUPLICATE);
+	ck_assert_int_eq(answer(1, texts[1][0]), LOAD_FOUND_RIGHT);
+}
+END_TEST
+
+START_TEST(connections_that_swap_replies)
+{
+	ask(0, 1);
+	ask(1, 1);
+	ck_assert_int_eq(answer(0, texts[1][0]), LOAD_FOUND_WRONG);
+	ck_assert_int_eq(answer(1, texts[0][0]), LOAD_FOUND_WRONG);
+	ck_assert(load_check_answered(&check, 0));
+	ck_assert(load_check_answered(&check, 1));
+	ck_assert_uint_eq(check.counts.wrong, 2);
+}
+END_TEST
+
+START_TEST(unasked_replies_are_wrong)
+{
+	make_at(0, 1, START); /* made, but not a byte has left */
+	ck_assert_int_eq(answer(0, texts[0][0]), LOAD_FOUND_WRONG);
+	ck_assert_int_eq(answer_text(0, "ERR busy"), LOAD_FOUND_WRONG);
+	ck_assert_int_eq(answer_text(1, ""), LOAD_FOUND_WRONG);
+	ck_assert_uint_eq(check.counts.error, 0);
+	ck_assert_uint_eq(check.waiting, 1);
+	begun[0] = 1;
+	load_check_sent(&check, 0, 1);
+	ck_assert_int_eq(answer(0, texts[0][0]), LOAD_FOUND_RIGHT);
+}
+END_TEST
+
+START_TEST(connections_that_do_not_exist)
+{
+	static const unsigned numbers[] = {CONNECTIONS, 1000, LOAD_MESSAGE_CONNECTION_MAX};
+	char text[SIZE];
+
+	ask(0, 3);
+	for (size_t i = 0; i < 3; i++) {
+		load_message_write(&check.message, numbers[i], 0, text);
+		ck_assert_int_eq(answer(0, text), LOAD_FOUND_WRONG);
+	}
+}
+END_TEST
+
+START_TEST(errors_by_kind)
+{
+	ask(0, DEPTH);
+	ck_assert_int_eq(answer_text(0, "ERR busy"), LOAD_FOUND_ERROR);
+	ck_assert_int_eq(answer_text(0, "ERR timeout"), LOAD_FOUND_ERROR);
+	ck_assert_int_eq(answer_text(0, "ERR failed"), LOAD_FOUND_ERROR);
+	ck_assert_int_eq(answer_text(0, "ERR too-large"), LOAD_FOUND_ERROR);
+	ck_assert_int_eq(answer_text(0, "ERR bad"), LOAD_FOUND_ERROR);
+	ck_assert_int_eq(answer_text(0, "ERR "), LOAD_FOUND_ERROR);
+	ck_assert_int_eq(answer_text(0, "ERR busyness"), LOAD_FOUND_ERROR);
+	ck_assert_int_eq(answer_text(0, "ERR"), LOAD_FOUND_WRONG);
+	for (unsigned i = 0; i < LOAD_ERROR_OTHER; i++)
+		ck_assert_uint_eq(check.counts.errors[i], 1);
+	ck_assert_uint_eq(check.counts.errors[LOAD_ERROR_OTHER], 2);
+	ck_assert_str_eq(load_check_error_text(LOAD_ERROR_TOO_LARGE), "too-large");
+}
+END_TEST
+
+START_TEST(reply_in_the_last_moment)
+{
+	ask(0, 2);
+	ck_assert_int_eq(answer_at(0, texts[0][0], START + TIMEOUT), LOAD_FOUND_RIGHT);
+	ck_assert_int_eq(answer_at(0, texts[0][1], START + TIMEOUT + 1), LOAD_FOUND_LATE);
+	ck_assert_uint_eq(check.counts.overdue, 1);
+	ck_assert_uint_eq(check.counts.late, 1);
+	ck_assert_uint_eq(check.waiting, 0);
+}
+END_TEST
+
+START_TEST(overdue_blocks_until_answered)
+{
+	ask(0, 2);
+	ck_assert_uint_eq(load_check_age(&check, 0, START + TIMEOUT), TIMEOUT);
+	ck_assert_uint_eq(check.counts.overdue, 0);
+	ck_assert_uint_eq(load_check_age(&check, 0, START + TIMEOUT + 1), TIMEOUT + 1);
+	load_check_age(&check, 0, START + TIMEOUT + 2);
+	ck_assert_uint_eq(check.counts.overdue, 2);
+	ck_assert_uint_eq(check.waiting, 0);
+	ck_assert(!load_check_may_make(&check, 0));
+	ck_assert_int_eq(answer_at(0, texts[0][0], START + 2 * TIMEOUT), LOAD_FOUND_LATE);
+	ck_assert(!load_check_may_make(&check, 0));
+	ck_assert_int_eq(answer_at(0, texts[0][1], START + 2 * TIMEOUT), LOAD_FOUND_LATE);
+	ck_assert(load_check_may_make(&check, 0));
+	ck_assert_uint_eq(load_check_age(&check, 0, START + 3 * TIMEOUT), 0);
+}
+END_TEST
+
+START_TEST(overdue_errors_and_garbage_stay_overdue)
+{
+	ask(0, 3);
+	load_check_age(&check, 0, START + TIMEOUT + 1);
+	ck_assert_int_eq(answer_text(0, "ERR timeout"), LOAD_FOUND_LATE);
+	ck_assert_uint_eq(check.counts.error, 0);
+	ck_assert_uint_eq(check.counts.overdue, 3);
+	load_check_break(&check, 0);
+	ck_assert_uint_eq(check.counts.broken, 0);
+}
+END_TEST
+
+/* The clock of the caller may have been read before the request was made. */
+START_TEST(requests_from_the_future_are_young)
+{
+	make_at(0, 1, START + CLOCK_MS);
+	load_check_sent(&check, 0, 1);
+	ck_assert_uint_eq(load_check_age(&check, 0, START), 0);
+	ck_assert_uint_eq(check.counts.overdue, 0);
+}
+END_TEST
+
+START_TEST(broken_and_unsent)
+{
+	make_at(0, 5, START);
+	load_check_sent(&check, 0, 3);
+	ck_assert_int_eq(answer(0, texts[0][0]), LOAD_FOUND_RIGHT);
+	load_check_break(&check, 0);
+	ck_assert_uint_eq(check.counts.sent, 3);
+	ck_assert_uint_eq(check.counts.broken, 2);
+	ck_assert_uint_eq(check.counts.unsent, 2);
+	ck_assert_uint_eq(check.waiting, 0);
+	ck_assert(load_check_answered(&check, 0));
+}
+END_TEST
+
+START_TEST(early_reply_is_not_broken)
+{
+	ask(0, 3);
+	ck_assert_int_eq(answer(0, texts[0][1]), LOAD_FOUND_WRONG);
+	load_check_break(&check, 0);
+	ck_assert_uint_eq(check.counts.broken, 2);
+}
+END_TEST
+
+START_TEST(after_a_break_numbers_go_on)
+{
+	ask(0, 3);
+	ck_assert_int_eq(answer(0, texts[0][0]), LOAD_FOUND_RIGHT);
+	load_check_break(&check, 0);
+	begun[0] = 0;
+	ask(0, 2);
+	ck_assert_uint_eq(check.counts.sent, 5);
+	ck_assert_int_eq(answer(0, texts[0][0]), LOAD_FOUND_DUPLICATE);
+	ck_assert_int_eq(answer(0, texts[0][1]), LOAD_FOUND_WRONG); /* it had no reply before */
+	ck_assert_int_eq(answer(0, texts[0][4]), LOAD_FOUND_RIGHT);
+}
+END_TEST
+
+/* Anything in any order: the sums must come out. The seed is shown when they do not. */
+START_TEST(random_servers)
+{
+	uint64_t now = START;
+
+	srand((unsigned)_i);
+	for (unsigned step = 0; step < 400; step++) {
+		unsigned c = (unsigned)rand() % CONNECTIONS, other = (unsigned)rand() % CONNECTIONS;
+		uint64_t back = (uint64_t)(rand() % 6);
+
+		now += (uint64_t)(rand() % 20) * CLOCK_MS;
+		if (made[c] < 100 && load_check_may_make(&check, c)) {
+			load_check_make(&check, c, now, texts[c][made[c]++]);
+			if (rand() % 3)
+				load_check_sent(&check, c, ++begun[c]);
+		}
+		if (rand() % 2 && made[other] > back)
+			load_check_reply(
+			    &check, c, texts[other][made[other] - 1 - back], SIZE, now);
+		if (rand() % 10 == 0)
+			load_check_reply(&check, c, "ERR busy", 8, now);
+		if (rand() % 10 == 0)
+			load_check_reply(&check, c, "what?", 5, now);
+		if (rand() % 10 == 0)
+			load_check_age(&check, c, now);
+		if (rand() % 40 == 0) {
+			load_check_break(&check, c);
+			begun[c] = 0;
+		}
+		ck_assert_uint_le(check.waiting, CONNECTIONS * DEPTH);
+	}
+	for (unsigned c = 0; c < CONNECTIONS; c++)
+		load_check_break(&check, c);
+	ck_assert_uint_eq(check.waiting, 0);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("load_check");
+	TCase *test = tcase_create("check");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(test, enter, leave);
+	tcase_add_test(test, replies_in_order_are_right);
+	tcase_add_test(test, rings_go_round);
+	tcase_add_test(test, garbage_takes_the_oldest);
+	tcase_add_test(test, the_reply_after_garbage_is_no_duplicate);
+	tcase_add_test(test, swapped_replies_are_one_mistake);
+	tcase_add_test(test, early_reply_twice_is_a_duplicate);
+	tcase_add_test(test, duplicates_take_nothing);
+	tcase_add_test(test, duplicate_on_another_connection);
+	tcase_add_test(test, connections_that_swap_replies);
+	tcase_add_test(test, unasked_replies_are_wrong);
+	tcase_add_test(test, connections_that_do_not_exist);
+	tcase_add_test(test, errors_by_kind);
+	tcase_add_test(test, reply_in_the_last_moment);
+	tcase_add_test(test, overdue_blocks_until_answered);
+	tcase_add_test(test, overdue_errors_and_garbage_stay_overdue);
+	tcase_add_test(test, requests_from_the_future_are_young);
+	tcase_add_test(test, broken_and_unsent);
+	tcase_add_test(test, early_reply_is_not_broken);
+	tcase_add_test(test, after_a_break_numbers_go_on);
+	tcase_add_loop_test(test, random_servers, 0, 50);
+	suite_add_tcase(suite, test);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

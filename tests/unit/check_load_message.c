@@ -1,0 +1,214 @@
+/* Tests of the load generator's messages: all different, and known again to the last bit. */
+#include "ctl/load_message.h"
+
+#include <check.h>
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SEED          UINT64_C(42)
+#define SEQUENCE_LAST UINT64_C(9999999999999999)
+
+static struct load_message message;
+
+static void
+leave(void)
+{
+	load_message_close(&message);
+}
+
+/* The bytes were found, and belong to this request. */
+static void
+assert_found(const char *data, unsigned connection, uint64_t sequence)
+{
+	unsigned whose = 77;
+	uint64_t which = 77;
+
+	ck_assert(load_message_find(&message, data, message.size, &whose, &which));
+	ck_assert_uint_eq(whose, connection);
+	ck_assert_uint_eq(which, sequence);
+}
+
+static void
+assert_unknown(const char *data, size_t length)
+{
+	unsigned whose;
+	uint64_t which;
+
+	ck_assert_msg(!load_message_find(&message, data, length, &whose, &which), "'%.*s' is known",
+	    (int)length, data);
+}
+
+START_TEST(echo_comes_back)
+{
+	static const size_t sizes[] = {LOAD_MESSAGE_MIN, 33, 64, 1000, 200000};
+	static const unsigned connections[] = {0, 1, 9, 10, 12345, LOAD_MESSAGE_CONNECTION_MAX};
+	static const uint64_t sequences[] = {0, 7, 10, 99999, UINT64_C(5000000000), SEQUENCE_LAST};
+	char *data = malloc(200000);
+
+	for (size_t size = 0; size < 5; size++) {
+		load_message_open(&message, sizes[size], false, SEED);
+		for (size_t i = 0; i < 36; i++) {
+			load_message_write(&message, connections[i / 6], sequences[i % 6], data);
+			assert_found(data, connections[i / 6], sequences[i % 6]);
+		}
+		load_message_close(&message);
+	}
+	free(data);
+}
+END_TEST
+
+START_TEST(capitals_come_back)
+{
+	char data[64];
+
+	load_message_open(&message, sizeof(data), true, SEED);
+	load_message_write(&message, 3, 14, data);
+	assert_unknown(data, sizeof(data)); /* an echo is not what was expected */
+	for (size_t i = 0; i < sizeof(data); i++)
+		data[i] = (char)toupper((unsigned char)data[i]);
+	assert_found(data, 3, 14);
+}
+END_TEST
+
+START_TEST(only_letters_digits_and_hyphens)
+{
+	char data[500];
+	unsigned letters = 0;
+
+	load_message_open(&message, sizeof(data), false, SEED);
+	load_message_write(&message, 1, 2, data);
+	for (size_t i = 0; i < sizeof(data); i++) {
+		ck_assert(islower((unsigned char)data[i]) || isdigit((unsigned char)data[i]) ||
+			  data[i] == '-');
+		letters += islower((unsigned char)data[i]) != 0;
+	}
+	ck_assert_uint_gt(letters, 250); /* so that an upper-casing server shows */
+}
+END_TEST
+
+START_TEST(every_changed_bit_is_noticed)
+{
+	char data[64];
+
+	load_message_open(&message, sizeof(data), false, SEED);
+	load_message_write(&message, 12, 345, data);
+	for (size_t bit = 0; bit < sizeof(data) * 8; bit++) {
+		unsigned whose;
+		uint64_t which;
+
+		data[bit / 8] = (char)(data[bit / 8] ^ 1 << bit % 8);
+		ck_assert(!load_message_find(&message, data, sizeof(data), &whose, &which));
+		data[bit / 8] = (char)(data[bit / 8] ^ 1 << bit % 8);
+	}
+	assert_found(data, 12, 345);
+}
+END_TEST
+
+START_TEST(other_lengths_are_noticed)
+{
+	char data[80];
+
+	load_message_open(&message, 64, false, SEED);
+	load_message_write(&message, 12, 345, data);
+	memset(data + 64, 'a', 16);
+	for (size_t length = 0; length < sizeof(data); length++) {
+		if (length != 64)
+			assert_unknown(data, length);
+	}
+}
+END_TEST
+
+START_TEST(heads_that_only_look_like_one)
+{
+	static const char *const heads[] = {
+	    "",                               /* the run's letters and nothing else */
+	    "-1-",                            /* no connection */
+	    "1--",                            /* no sequence */
+	    "01-1-",                          /* a zero in front */
+	    "1-01-",                          /* the same */
+	    "1000000-1-",                     /* no such connection */
+	    "1-10000000000000000-",           /* more digits than are ever written */
+	    "99999999999999999999-1-",        /* more than 64 bits */
+	    "1-1",                            /* no end */
+	    "111111111111111111111111111111", /* all digits */
+	};
+	char data[64];
+
+	load_message_open(&message, sizeof(data), false, SEED);
+	for (size_t i = 0; i < sizeof(heads) / sizeof(heads[0]); i++) {
+		load_message_write(&message, 1, 1, data);
+		memcpy(data + LOAD_MESSAGE_RUN + 1, heads[i], strlen(heads[i]));
+		memset(data + LOAD_MESSAGE_RUN + 1 + strlen(heads[i]), '1',
+		    sizeof(data) - LOAD_MESSAGE_RUN - 1 - strlen(heads[i]));
+		assert_unknown(data, sizeof(data));
+	}
+}
+END_TEST
+
+START_TEST(zeros_in_front_are_noticed)
+{
+	static const size_t places[] = {LOAD_MESSAGE_RUN + 1, LOAD_MESSAGE_RUN + 3};
+	char data[65];
+
+	load_message_open(&message, 64, false, SEED);
+	for (size_t i = 0; i < 2; i++) {
+		load_message_write(&message, 5, 7, data);
+		memmove(data + places[i] + 1, data + places[i], 64 - places[i]);
+		data[places[i]] = '0'; /* 05-7- and 5-07-, all else as it was */
+		assert_unknown(data, 64);
+	}
+}
+END_TEST
+
+/* The body of one message behind the head of another is neither. */
+START_TEST(heads_and_bodies_belong_together)
+{
+	char one[64], other[64];
+
+	load_message_open(&message, sizeof(one), false, SEED);
+	load_message_write(&message, 5, 100, one);
+	load_message_write(&message, 5, 101, other);
+	memcpy(other + 20, one + 20, sizeof(one) - 20);
+	assert_unknown(other, sizeof(other));
+}
+END_TEST
+
+START_TEST(runs_differ)
+{
+	struct load_message another;
+	char data[64];
+
+	load_message_open(&another, sizeof(data), false, SEED + 1);
+	load_message_open(&message, sizeof(data), false, SEED);
+	load_message_write(&another, 0, 0, data);
+	assert_unknown(data, sizeof(data));
+	load_message_close(&another);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("load_message");
+	TCase *test = tcase_create("message");
+	SRunner *runner;
+	int failed;
+
+	tcase_add_checked_fixture(test, NULL, leave);
+	tcase_add_test(test, echo_comes_back);
+	tcase_add_test(test, capitals_come_back);
+	tcase_add_test(test, only_letters_digits_and_hyphens);
+	tcase_add_test(test, every_changed_bit_is_noticed);
+	tcase_add_test(test, other_lengths_are_noticed);
+	tcase_add_test(test, heads_that_only_look_like_one);
+	tcase_add_test(test, zeros_in_front_are_noticed);
+	tcase_add_test(test, heads_and_bodies_belong_together);
+	tcase_add_test(test, runs_differ);
+	suite_add_tcase(suite, test);
+	runner = srunner_create(suite);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+}

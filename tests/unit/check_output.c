@@ -1,0 +1,189 @@
+/* Standard error of programs as log lines: borders, lengths, and whatever comes in pieces. */
+#include "daemon/output.h"
+#include "tests/unit/daemon_help.h"
+
+/* What the log would hold for the line, behind the time. */
+static int
+count(const char *log, const char *line)
+{
+	int found = 0;
+
+	for (const char *at = log; (at = strstr(at, line)) != NULL; at++)
+		found++;
+	return found;
+}
+
+static void
+feed(struct output *output, const char *text)
+{
+	output_feed(output, text, strlen(text));
+}
+
+START_TEST(lines_come_whole_however_they_are_cut)
+{
+	struct output output = {.service = "upper", .pid = 7, .fd = -1};
+	int file = help_catch_log();
+	char *log;
+
+	feed(&output, "one\ntw");
+	feed(&output, "o\n");
+	feed(&output, "th");
+	feed(&output, "re");
+	feed(&output, "e");
+	log = help_log(file);
+	ck_assert_int_eq(count(log, "upper/7: one\n"), 1);
+	ck_assert_int_eq(count(log, "upper/7: two\n"), 1);
+	ck_assert_int_eq(count(log, "thre"), 0);
+	free(log);
+	feed(&output, "\n");
+	log = help_log(file);
+	ck_assert_int_eq(count(log, "upper/7: three\n"), 1);
+	ck_assert_int_eq(count(log, "\n"), 3);
+	ck_assert_str_eq(output.last, "three");
+	ck_assert_ptr_null(output.line);
+	free(log);
+}
+END_TEST
+
+START_TEST(rest_without_an_end_is_a_line_too)
+{
+	struct output output = {.service = "upper", .pid = 7, .fd = -1};
+	int file = help_catch_log();
+	char *log;
+
+	feed(&output, "half a");
+	output_flush(&output);
+	output_flush(&output);
+	log = help_log(file);
+	ck_assert_int_eq(count(log, "upper/7: half a\n"), 1);
+	ck_assert_int_eq(count(log, "\n"), 1);
+	ck_assert_str_eq(output.last, "half a");
+	free(log);
+}
+END_TEST
+
+START_TEST(empty_lines_are_logged_but_not_remembered)
+{
+	struct output output = {.service = "upper", .pid = 7, .fd = -1};
+	int file = help_catch_log();
+	char *log;
+
+	feed(&output, "reason\n\n\n");
+	log = help_log(file);
+	ck_assert_int_eq(count(log, "\n"), 3);
+	ck_assert_str_eq(output.last, "reason");
+	free(log);
+}
+END_TEST
+
+/* Up to 16 KiB whole, one byte more in marked pieces of which no byte is lost. */
+START_TEST(long_lines_are_cut_in_marked_pieces)
+{
+	size_t lengths[] = {OUTPUT_LINE_MAX, OUTPUT_LINE_MAX + 1, 3 * OUTPUT_LINE_MAX + 5};
+	int lines[] = {1, 2, 4};
+
+	for (int i = 0; i < 3; i++) {
+		struct output output = {.service = "upper", .pid = 7, .fd = -1};
+		int file = help_catch_log();
+		char *text = malloc(lengths[i] + 1), *log;
+		size_t letters = 0;
+
+		memset(text, 'z', lengths[i]);
+		text[lengths[i]] = '\n';
+		/* In odd pieces, and in one. */
+		if (i == 1)
+			output_feed(&output, text, lengths[i] + 1);
+		else
+			for (size_t at = 0; at < lengths[i] + 1; at += 777)
+				output_feed(&output, text + at,
+				    lengths[i] + 1 - at < 777 ? lengths[i] + 1 - at : 777);
+		log = help_log(file);
+		ck_assert_int_eq(count(log, "\n"), lines[i]);
+		ck_assert_int_eq(count(log, " [...]\n"), lines[i] - 1);
+		for (const char *at = log; *at != '\0'; at++)
+			letters += *at == 'z';
+		ck_assert_uint_eq(letters, lengths[i]);
+		ck_assert_ptr_null(output.line);
+		free(log);
+		free(text);
+		close(file);
+	}
+}
+END_TEST
+
+START_TEST(last_words_are_bounded_text)
+{
+	struct output output = {.service = "upper", .pid = 7, .fd = -1};
+	char line[1000];
+
+	help_catch_log();
+	output_feed(&output, "a\0b\n", 4);
+	ck_assert_str_eq(output.last, "a b");
+	memset(line, 'y', sizeof(line));
+	line[sizeof(line) - 1] = '\n';
+	output_feed(&output, line, sizeof(line));
+	ck_assert_uint_eq(strlen(output.last), OUTPUT_LAST_MAX - 1);
+}
+END_TEST
+
+/* A grandchild may hold the pipe open: what is there is taken, and nobody waits for more. */
+START_TEST(the_dead_leave_no_wait)
+{
+	struct event_base *base = event_base_new();
+	struct output output;
+	int ends[2], file = help_catch_log();
+	char *log;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	output_open(&output, base, ends[0], "upper", 7);
+	ck_assert_int_eq(write(ends[1], "last\nwords", 10), 10);
+	output_finish(&output);
+	log = help_log(file);
+	ck_assert_int_eq(count(log, "upper/7: last\n"), 1);
+	ck_assert_int_eq(count(log, "upper/7: words\n"), 1);
+	ck_assert_int_eq(output.fd, -1);
+	ck_assert_str_eq(output.last, "words");
+	event_base_free(base);
+	free(log);
+}
+END_TEST
+
+START_TEST(the_loop_reads_and_ends_with_the_pipe)
+{
+	struct event_base *base = event_base_new();
+	struct output output;
+	int ends[2], file = help_catch_log();
+	char *log;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC | O_NONBLOCK), 0);
+	output_open(&output, base, ends[0], "upper", 7);
+	ck_assert_int_eq(write(ends[1], "hello\nyou", 9), 9);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	ck_assert_str_eq(output.last, "hello");
+	close(ends[1]);
+	event_base_loop(base, EVLOOP_NONBLOCK);
+	ck_assert_int_eq(output.fd, -1);
+	ck_assert_ptr_null(output.event);
+	log = help_log(file);
+	ck_assert_int_eq(count(log, "upper/7: you\n"), 1);
+	event_base_free(base);
+	free(log);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("output");
+	TCase *tests = tcase_create("output");
+
+	tcase_add_test(tests, lines_come_whole_however_they_are_cut);
+	tcase_add_test(tests, rest_without_an_end_is_a_line_too);
+	tcase_add_test(tests, empty_lines_are_logged_but_not_remembered);
+	tcase_add_test(tests, long_lines_are_cut_in_marked_pieces);
+	tcase_add_test(tests, last_words_are_bounded_text);
+	tcase_add_test(tests, the_dead_leave_no_wait);
+	tcase_add_test(tests, the_loop_reads_and_ends_with_the_pipe);
+	suite_add_tcase(suite, tests);
+	return help_run(suite);
+}
