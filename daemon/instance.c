@@ -132,8 +132,7 @@ instance_kill(struct instance *instance, const char *why)
 		snprintf(instance->why, sizeof(instance->why), "%s", why);
 	log_info("service %s: instance %u (pid %ld) is killed: %s", instance_service(instance),
 	    instance->slot, (long)instance->pid, why);
-	if (why != instance->why)
-		instance->was_killed = true;
+	instance->was_killed = true;
 	instance->due = 0;
 	instance_signal(instance, SIGKILL);
 }

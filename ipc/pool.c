@@ -332,7 +332,11 @@ pool_give(struct pool *pool, const struct pool_grant *grant, uint64_t now, enum 
 	untold = pool->untold;
 	pool->self_grants = 0;
 	pool_match(pool, now);
-	if (pool_has_news(pool, grant->slot)) {
+	/* A newer incarnation in the slot is another instance: that is told by pool_next_grant().
+	 */
+	if (pool_has_news(pool, grant->slot) &&
+	    pool_word_incarnation(atomic_load(&pool->slots[grant->slot].word)) ==
+		grant->incarnation) {
 		pool_tell(pool, grant->slot, next);
 		mine = true;
 		/* The usual case: that was the only one, nobody needs to search. */

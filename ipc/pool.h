@@ -155,7 +155,7 @@ unsigned pool_send_ahead(struct pool *pool, const struct pool_grant *grant,
 
 /*
  * The lease ends: the instance is passed on or rests (POOL_REASON_NONE), or must go. Returns true
- * when the same worker was granted this very slot again: then *next is filled.
+ * when the same worker was granted this very instance again: then *next is filled.
  */
 bool pool_give(struct pool *pool, const struct pool_grant *grant, uint64_t now,
     enum pool_reason reason, struct pool_grant *next);

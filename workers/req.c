@@ -147,7 +147,8 @@ req_finish(struct req *req, enum outcome outcome, const char *data, size_t lengt
 	if (TAILQ_FIRST(&conn->reqs) != req) {
 		if (outcome == OUTCOME_REPLY) {
 			req->reply = mem_alloc(1, length + 1);
-			memcpy(req->reply, data, length);
+			if (length > 0)
+				memcpy(req->reply, data, length);
 			req->reply_length = length;
 		}
 		return;

@@ -282,6 +282,7 @@ class Daemon:
         self.clients = []
         self.exit_expected = 0
         self.kept_log = None  # once the folder is gone
+        self.workers_stand_still = False  # the test stops some by SIGSTOP
         with open(self.log_path, "ab") as log, open(self.output_path, "ab") as output:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=folder,
@@ -420,6 +421,11 @@ class Daemon:
     def send_signal(self, number):
         os.kill(self.pid, number)
 
+    def stop_worker(self, pid):
+        """SIGSTOP: it stands still, with whatever it holds."""
+        self.workers_stand_still = True
+        os.kill(pid, signal.SIGSTOP)
+
     def stop(self, number=signal.SIGTERM, timeout=8.0):
         """Stops it by a signal; it must end with status 0 within the time."""
         self.check_violations()
@@ -460,6 +466,8 @@ class Daemon:
             if self.exit_expected is not None:
                 assert self.process.returncode == self.exit_expected
             self.check_nothing_left()
+            # A worker that is alive acts on its deadlines before the master has to.
+            assert self.workers_stand_still or not self.log_lines("its worker did not act")
             assert not self.sanitizer_reports(), "\n".join(self.sanitizer_reports())
         finally:
             self.kill()

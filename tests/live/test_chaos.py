@@ -34,7 +34,7 @@ def kill_worker(daemon, dice):
     worker = dice.choice(daemon.status()["workers"])
     bound = CLIENTS
     if dice.random() < 0.5:
-        os.kill(worker["pid"], signal.SIGSTOP)
+        daemon.stop_worker(worker["pid"])
         held = daemon.status()["workers"][worker["worker"]]
         bound = held["connections"] + 1  # stopped between accepting and counting
     os.kill(worker["pid"], signal.SIGKILL)
@@ -141,7 +141,7 @@ def test_workers_and_instances_stopped_and_continued(start):
     for _ in range(20):
         swarm.wait_round()
         pid = dice.choice(daemon.worker_pids() + daemon.instance_pids())
-        os.kill(pid, signal.SIGSTOP)
+        daemon.stop_worker(pid)
         harness.wait_for(lambda: harness.Process(pid).state == "T", "the stop")
         daemon.status()
         os.kill(pid, signal.SIGCONT)

@@ -361,7 +361,7 @@ def test_an_instance_of_a_stopped_worker(start):
     daemon.wait_service(lambda s: s["instances"][0]["state"] == "busy", "a busy instance")
     status = daemon.status()
     holder = next(w for w in status["workers"] if w["id"] == daemon.trace()[-1]["worker"])
-    os.kill(holder["pid"], signal.SIGSTOP)
+    daemon.stop_worker(holder["pid"])
     try:
         daemon.wait_service(lambda s: s["instances"][0]["pid"] not in (None, pid),
                             "another instance", timeout=4)
@@ -378,7 +378,7 @@ def test_a_stopped_worker_with_a_full_channel(start):
     daemon = start({"up": pool("sed -u 's/.*/\\U&/'", instances=4, start_rate=1000)},
                    {"worker_timeout": "60s"})
     worker = daemon.worker_pids()[0]
-    os.kill(worker, signal.SIGSTOP)
+    daemon.stop_worker(worker)
     deadline = time.monotonic() + 30 * harness.SCALE
     while worker in daemon.worker_pids():
         assert time.monotonic() < deadline
@@ -394,7 +394,7 @@ def test_a_stopped_worker_with_a_full_channel(start):
 def stop_a_holder(daemon):
     """SIGSTOPs a worker; lets it go on and returns None when it turns out to hold no lease."""
     worker = max(daemon.status()["workers"], key=lambda w: w["connections"])
-    os.kill(worker["pid"], signal.SIGSTOP)
+    daemon.stop_worker(worker["pid"])
     recent = daemon.trace()[-2:]
     busy = {i["slot"] for i in daemon.instances() if i["state"] == "busy"}
     # With both instances busy and a waiting line the newest grants are the current leases.
@@ -407,7 +407,7 @@ def stop_a_holder(daemon):
 def test_the_others_go_on_beside_a_stopped_worker(start):
     daemon = start({"up": pool(program("upper.py"), instances=2)}, {"worker_timeout": "60s"})
     worker = daemon.worker_pids()[0]
-    os.kill(worker, signal.SIGSTOP)
+    daemon.stop_worker(worker)
     try:
         for number in range(50):
             assert daemon.connect().ask(b"go %d" % number) == b"GO %d" % number
@@ -458,6 +458,21 @@ def test_a_killed_master_leaves_nothing(start, folder, user):
     services["family"]["listen"] = "%s:%d" % address
     again = start(services, control=daemon.control_path)
     assert again.connect("family").ask(b"hello") == b"HELLO"
+
+
+def test_a_killed_master_without_its_guardian(start):
+    """Then the workers see the end of their channel, and programs get the parent-death signal."""
+    daemon = start({"deaf": pool(program("deaf.sh"), instances=2)})
+    everybody = harness.descendants(daemon.pid)
+    guardian = daemon.status()["guardian"]["pid"]
+    daemon.check_violations()
+    daemon.exit_expected = -signal.SIGKILL
+    daemon.send_signal(signal.SIGSTOP)  # so that it cannot start another one
+    os.kill(guardian, signal.SIGKILL)
+    daemon.send_signal(signal.SIGKILL)
+    daemon.wait_exit()
+    wait_for(lambda: not any(harness.exists(p.pid) for p in everybody),
+             f"the end of {everybody}", 1)
 
 
 def pid_namespace():
@@ -515,6 +530,15 @@ def test_no_descriptor_leaks_into_an_instance(start):
     found = facts(daemon, "wild")["fds"]
     assert set(found) == {"0", "1", "2"}, found
     assert all(target.startswith("pipe:") for target in found.values()), found
+
+
+def test_an_inherited_descriptor_leaks_neither(launch):
+    """What the caller had open is not our programs' business."""
+    daemon = launch("run", "--listen", "127.0.0.1:0", "--hostler.control", "{control}", "--",
+                    sys.executable, "-IS", harness.PROGRAMS / "wild.py",
+                    prefix=["sh", "-c", 'exec 7</dev/null; exec "$0" "$@"'])
+    daemon.wait_full()
+    assert set(facts(daemon)["fds"]) == {"0", "1", "2"}
 
 
 @pytest.mark.parametrize("closed", ["<&- >&-", "<&- >&- 2>&-"])
@@ -619,8 +643,11 @@ def test_quoting_without_a_shell(start):
 # ---- privileges ----
 
 
+SOME_GROUPS = ["setpriv", "--groups=4,24"]  # as if root had logged in with some
+
+
 def test_workers_of_root_become_nobody(start, root):
-    daemon = start({"wild": pool(program("wild.py"))})
+    daemon = start({"wild": pool(program("wild.py"))}, prefix=SOME_GROUPS)
     assert daemon.connect().ask(b"hello") == b"HELLO"
     for pid in daemon.worker_pids():
         for field in ("Uid", "Gid"):
@@ -637,7 +664,7 @@ def test_the_user_of_a_service(start, folder, root):
     shutil.copy(harness.PROGRAMS / "wild.py", folder)
     command = f"{sys.executable} -IS {folder}/wild.py"
     daemon = start({"own": pool(command, user="daemon"), "common": pool(command)},
-                   {"user": "nobody"})
+                   {"user": "nobody"}, prefix=SOME_GROUPS)
     own, common = facts(daemon, "own"), facts(daemon, "common")
     assert own["uids"] == own["gids"] == [1, 1, 1]
     assert set(own["groups"]) <= {1}

@@ -216,6 +216,24 @@ def test_an_instance_killed_from_outside_is_replaced(start):
     assert daemon.connect().ask(b"hello") == b"HELLO"
 
 
+MORTAL = "/bin/sh -c 'while read -r l; do case $l in die*) exit 1;; esac; echo \"$l\"; done'"
+
+
+def test_deaths_before_a_waiting_line(start):
+    """Instances die all the while, and requests wait all the while: none is forgotten."""
+    daemon = start({"a": pool(MORTAL, instances=3, start_rate=1000, pipeline=20,
+                              queue_timeout="30s")})
+    clients = [daemon.connect(timeout=20) for _ in range(6)]
+    lines = [b"die" if n % 7 == 3 else b"line %d" % n for n in range(200)]
+    for client in clients:
+        client.send(b"\n".join(lines) + b"\n")
+    begun = time.monotonic()
+    for client in clients:
+        assert client.lines(200) == [b"ERR failed" if l == b"die" else l for l in lines]
+    assert time.monotonic() - begun < 10 * harness.SCALE
+    daemon.wait_full()
+
+
 # ---- messages ----
 
 
@@ -452,7 +470,7 @@ def test_work_conserving(start, placed):
     daemon = start({"slow": pool(program("slow.py", 0.1), instances=4)})
     stopped = daemon.worker_pids()[1] if placed == "all on one worker" else None
     if stopped:
-        os.kill(stopped, signal.SIGSTOP)
+        daemon.stop_worker(stopped)
     clients = [daemon.connect() for _ in range(16)]
     if stopped:
         daemon.wait_status(lambda s: s["workers"][0]["connections"] == 16, "all on worker 0")

@@ -80,6 +80,7 @@ END_TEST
 START_TEST(long_lines_are_cut_in_marked_pieces)
 {
 	size_t lengths[] = {OUTPUT_LINE_MAX, OUTPUT_LINE_MAX + 1, 3 * OUTPUT_LINE_MAX + 5};
+	size_t parts[] = {OUTPUT_LINE_MAX - 1, 100000, 777};
 	int lines[] = {1, 2, 4};
 
 	for (int i = 0; i < 3; i++) {
@@ -90,13 +91,9 @@ START_TEST(long_lines_are_cut_in_marked_pieces)
 
 		memset(text, 'z', lengths[i]);
 		text[lengths[i]] = '\n';
-		/* In odd pieces, and in one. */
-		if (i == 1)
-			output_feed(&output, text, lengths[i] + 1);
-		else
-			for (size_t at = 0; at < lengths[i] + 1; at += 777)
-				output_feed(&output, text + at,
-				    lengths[i] + 1 - at < 777 ? lengths[i] + 1 - at : 777);
+		for (size_t at = 0; at < lengths[i] + 1; at += parts[i])
+			output_feed(&output, text + at,
+			    lengths[i] + 1 - at < parts[i] ? lengths[i] + 1 - at : parts[i]);
 		log = help_log(file);
 		ck_assert_int_eq(count(log, "\n"), lines[i]);
 		ck_assert_int_eq(count(log, " [...]\n"), lines[i] - 1);

@@ -33,8 +33,12 @@ check_drop(const struct priv *priv, uid_t uid, gid_t gid)
 		gid_t groups[64];
 		uid_t u[3];
 		gid_t g[3];
+		const gid_t root = 0;
 		int count;
 
+		/* What root often has. */
+		if (setgroups(1, &root) != 0)
+			_exit(1);
 		priv_drop(priv);
 		count = getgroups(64, groups);
 		if (getresuid(&u[0], &u[1], &u[2]) != 0 || getresgid(&g[0], &g[1], &g[2]) != 0)

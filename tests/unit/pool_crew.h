@@ -47,6 +47,9 @@ void crew_free(struct crew *crew);
 /* xorshift: the same numbers for the same seed. */
 uint64_t crew_random(uint64_t *state);
 
+/* What a worker does until shared->stop: pool_hand.c. */
+void crew_work(struct crew *crew, unsigned id);
+
 /* Forks a worker with an unused id; returns the id, or -1 when all ids wait to be swept. */
 int crew_start(struct crew *crew);
 /* kill -9, reap, bury, wake everybody. */
@@ -64,5 +67,7 @@ const char *crew_trouble(struct crew *crew);
 const char *crew_drain(struct crew *crew, unsigned seconds);
 /* Ends all workers in peace. */
 const char *crew_stop(struct crew *crew);
+/* Drains and stops; then the pool must be whole, in order, and every slot free. */
+const char *crew_end(struct crew *crew, unsigned seconds);
 
 #endif

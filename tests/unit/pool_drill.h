@@ -2,7 +2,20 @@
 #ifndef TESTS_POOL_DRILL_H
 #define TESTS_POOL_DRILL_H
 
-#include <stdbool.h>
+struct world;
+
+/* Who is who in the small pool of a drill. */
+enum { VICTIM, SALLY, TOM, GHOST, FIXER, WORKERS };
+
+/* One row for each operation: the pool before it, and what the victim does. */
+struct drill {
+	const char *name;
+	void (*prepare)(struct world *world);
+	void (*act)(struct world *world);
+};
+
+extern const struct drill drill_table[]; /* pool_drill_table.c */
+extern const unsigned drill_table_size;
 
 /* How many operations there are; each has a name for messages. */
 unsigned drill_count(void);

@@ -1,0 +1,220 @@
+"""What docs/programs.md and README.md show is true: their programs, their commands, their replies.
+
+A fenced block with a file name is a file. A block `console` has commands behind `$ ` and below them
+what they print; one that starts hostlerd is a test, and the blocks without hostlerd below it, if
+any, ask that same daemon.
+"""
+
+import os
+import pathlib
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import harness
+
+SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
+PAGES = {name: (SOURCE / name).read_text() for name in ("docs/programs.md", "README.md")}
+PROGRAMS_PAGE = PAGES["docs/programs.md"]
+
+FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+PORT = 10001  # of every example; here each daemon gets another one
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # where hostlerd looks
+
+
+def blocks(page):
+    return [(words.split(), text) for words, text in FENCE.findall(PAGES[page])]
+
+
+def files(page):
+    """The files of a page by their place in it: (number of the block, name, text)."""
+    return [(number, words[1], text) for number, (words, text) in enumerate(blocks(page))
+            if len(words) == 2]
+
+
+def commands(text):
+    """The commands of a console block, each with what it prints."""
+    found = []
+    for line in text.splitlines(keepends=True):
+        if line.startswith("$ "):
+            found.append([line[2:].rstrip("\n"), ""])
+        else:
+            found[-1][1] += line
+    return found
+
+
+def examples():
+    """(page, number of the block, commands before hostlerd, its arguments, commands after it)."""
+    found = []
+    for page in PAGES:
+        for number, (words, text) in enumerate(blocks(page)):
+            if words != ["console"]:
+                continue
+            steps = commands(text)
+            starts = [i for i, (command, _) in enumerate(steps)
+                      if command.startswith("hostlerd run")]
+            if starts:
+                at = starts[0]
+                arguments = shlex.split(steps[at][0])[1:]
+                found.append((page, number, steps[:at], arguments, steps[at + 1:]))
+    return found
+
+
+EXAMPLES = examples()
+
+
+def name_of(example):
+    page, _, _, arguments, _ = example
+    place = "readme" if page == "README.md" else "programs"
+    return place + ":" + " ".join(arguments[3:])
+
+
+def needs(*tools, path=None):
+    for tool in tools:
+        if not shutil.which(tool, path=path):
+            pytest.skip(f"{tool} is not installed")
+
+
+def write_files(folder, page, number):
+    """The files that a reader would have by then: of one name, the last one."""
+    for at, name, text in files(page):
+        if at < number:
+            (folder / name).write_text(text)
+
+
+def run_shell(command, folder, port):
+    """Runs a command of the page as a reader would, and returns what it prints."""
+    command = re.sub(rf"\b{PORT}\b", str(port), command)
+    compiler = os.environ.get("HOSTLER_CC", "cc")
+    command = re.sub(r"^cc\b", lambda _: compiler, command)
+    return subprocess.run(["sh", "-c", command], cwd=folder, stdin=subprocess.DEVNULL,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                          timeout=30 * harness.SCALE).stdout
+
+
+@pytest.fixture
+def place(folder):
+    """Where a reader keeps the files of the page."""
+    path = folder / "files"
+    path.mkdir(mode=0o755)
+    return path
+
+
+@pytest.fixture
+def begin(launch, folder, place):
+    """begin(EXAMPLE) makes its files, runs what comes first, then the daemon."""
+
+    def run(example):
+        page, number, before, arguments, _ = example
+        for command, _ in before:
+            needs(*shlex.split(os.environ.get("HOSTLER_CC", command))[:1])
+        if "--" in arguments:
+            program = arguments[arguments.index("--") + 1]
+            if "/" not in program:
+                needs(program, path=PATH)
+        write_files(place, page, number)
+        for command, printed in before:
+            assert run_shell(command, place, PORT) == printed
+        control = folder / "control.sock"
+        words = ["127.0.0.1:0" if word == f"127.0.0.1:{PORT}" else word
+                 for word in arguments[1:]]
+        words = [word.replace("{", "{{").replace("}", "}}") for word in words]  # launch formats
+        daemon = launch("run", "--directory", place, "--stop-timeout", "1s",
+                        "--hostler.control", control, *words, control=control)
+        return daemon.wait_full()
+
+    return run
+
+
+@pytest.mark.parametrize("example", EXAMPLES, ids=name_of)
+def test_what_the_page_shows(example, begin, place):
+    _, _, _, arguments, after = example
+    daemon = begin(example)
+    for command, printed in after:
+        needs(*re.findall(r"\bnc\b", command))
+        assert run_shell(command, place, daemon.address()[1]) == printed
+    if "ERR" not in "".join(printed for _, printed in after):
+        assert not daemon.log_lines("is killed|ended: killed|warn .*instance"), "a good example"
+
+
+def upper_examples():
+    """The examples whose program turns lines, or frames, into capitals."""
+    def fits(words):
+        name = pathlib.PurePath(words[-1]).stem
+        return (name, words.count("frame")) in (("upper", 0), ("frames", 2))
+
+    return [example for example in EXAMPLES if fits(example[3])]
+
+
+@pytest.mark.parametrize("example", upper_examples(), ids=name_of)
+def test_programs_are_right_for_every_byte(example, begin):
+    """Empty messages, lone CRs, bytes that are not UTF-8, long ones; then hostler-load."""
+    daemon = begin(example)
+    framed = "frame" in example[3]
+    messages = [b"", b"a\rb", b"\xff\xfe \xe9t\xe9", b" \\n \t x ", b"x" * 60000, b"last"]
+    client = daemon.connect(timeout=20)
+    for message in messages:
+        upper = bytes(c - 32 if 97 <= c <= 122 else c for c in message)
+        if framed:
+            assert client.send(harness.frame(message)).frame() == upper
+        else:
+            assert client.ask(message) == upper
+    protocol = "frame" if framed else "line"
+    load = subprocess.run(
+        [harness.BUILD / "hostler-load", "run", "--connections", "6", "--count", "300",
+         "--protocol", protocol, "--expect", "upper", str(daemon.address()[1])],
+        stdout=subprocess.PIPE, text=True, timeout=50 * harness.SCALE)
+    assert load.returncode == 0, load.stdout
+    assert daemon.counters()["failed"] == 0 and daemon.counters()["timeout"] == 0
+
+
+# ---- the words of the page ----
+
+
+def test_every_reason_is_told():
+    """The table of reasons has the text of every row of POOL_REASONS."""
+    texts = re.findall(r'X\([A-Z_]+, "(.+)"\)', (SOURCE / "ipc/pool.h").read_text())
+    assert len(texts) >= 8
+    for text in texts:
+        assert f"| `{text}` |" in PROGRAMS_PAGE
+    outcomes = re.findall(r'"(ERR [a-z-]+)"', (SOURCE / "workers/req.c").read_text())
+    assert len(outcomes) == 5
+    for text in outcomes:
+        assert f"`{text}`" in PROGRAMS_PAGE and f"`{text}`" in PAGES["README.md"]
+
+
+def test_the_environment_is_as_told(start):
+    words = "import os; [print(*os.environ, flush=True) for _ in iter(input, None)]"
+    command = shlex.join([sys.executable, "-c", words])
+    daemon = start({"s": harness.pool(command, environment="MODEL=small")},
+                   env={"LC_TIME": "C", "TZ": "UTC", "SECRET": "1"})
+    names = set(daemon.connect().ask(b"?").decode().split())
+    row = re.search(r"^\| environment \|(.*)\|$", PROGRAMS_PAGE, re.MULTILINE).group(1)
+    told = set(re.findall(r"\b[A-Z][A-Z_]+(?=[=`])", row))
+    assert {"PATH", "HOME", "TZ"} < told
+    assert names - {"LC_TIME", "MODEL"} <= told
+    assert names >= {"PATH", "HOME", "PYTHONUNBUFFERED", "HOSTLER_SERVICE", "HOSTLER_SLOT", "LANG",
+                     "TZ", "LC_TIME", "MODEL"}
+
+
+def test_configurations_of_the_readme_are_fine(folder):
+    """A block `ini NAME` is a file that hostlerd -t takes, in a folder with the page's programs."""
+    found = [(number, words[1], text) for number, (words, text) in enumerate(blocks("README.md"))
+             if words[:1] == ["ini"] and len(words) == 2]
+    assert found
+    for number, name, text in found:
+        write_files(folder, "README.md", number)
+        (folder / name).write_text(text)
+        done = harness.hostlerd("-t", "-f", folder / name)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_hint_names_the_page(begin):
+    """What the page quotes of the log is what the log says."""
+    quoted = re.search(r"`… (has read a request and said nothing .*?)`", PROGRAMS_PAGE).group(1)
+    source = "".join(re.findall(r'"([^"]*)"', (SOURCE / "workers/program.c").read_text()))
+    assert quoted in source.replace("\\n", "")
