@@ -306,6 +306,10 @@ log_open_sink(void)
 	log_state.journal = log_is_journal(&error);
 	if (S_ISSOCK(error.st_mode)) {
 		log_state.sink = LOG_SINK_SOCKET;
+	} else if (S_ISREG(error.st_mode)) {
+		/* A file never blocks, and who else writes to it shares the place with us. */
+		log_state.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+		log_state.sink = LOG_SINK_OWN;
 	} else {
 		log_state.fd = log_move_up(open(
 		    "/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));

@@ -33,8 +33,8 @@
 /* A resource limit is no limit in the sense of OPTION_LIMIT: a running instance keeps its own. */
 #define RLIMIT(name, kind, units, from, to)                                                        \
 	SERVICE(name, limits[kind]), .type = OPTION_RLIMIT, .unit = units, .min = from, .max = to, \
-				     .flags = OPTION_PROGRAM | OPTION_SHAPES,                      \
-				     .otherwise = "what hostlerd itself was given"
+				     .flags = OPTION_PROGRAM | OPTION_SHAPES
+#define INHERITED .otherwise = "what hostlerd itself was given"
 
 static const char *const option_protocols[] = {
 #define X(constant, name, help) #name,
@@ -126,20 +126,20 @@ static const struct option option_table[] = {
 	.help = "User that instances become. Only root can become somebody else."},
     {SERVICE("group", group), TEXT, .flags = OPTION_PROGRAM | OPTION_SHAPES, .example = "nogroup",
 	.otherwise = "the primary group of user", .help = "Group that instances get."},
-    {RLIMIT("limit_nofile", CONF_LIMIT_NOFILE, UNIT_COUNT, 4, 1048576), .example = "256",
+    {RLIMIT("limit_nofile", CONF_LIMIT_NOFILE, UNIT_COUNT, 4, 1048576), .example = "256", INHERITED,
 	.help = "Descriptors that an instance may have open."},
-    {RLIMIT("limit_nproc", CONF_LIMIT_NPROC, UNIT_COUNT, 1, 4194304), .example = "64",
+    {RLIMIT("limit_nproc", CONF_LIMIT_NPROC, UNIT_COUNT, 1, 4194304), .example = "64", INHERITED,
 	.help = "Processes that the user of an instance may have."},
-    {RLIMIT("limit_as", CONF_LIMIT_AS, UNIT_SIZE, MIB, 1048576 * GIB), .example = "1G",
+    {RLIMIT("limit_as", CONF_LIMIT_AS, UNIT_SIZE, MIB, 1048576 * GIB), .example = "1G", INHERITED,
 	.help = "Address space of an instance."},
     {RLIMIT("limit_cpu", CONF_LIMIT_CPU, UNIT_DURATION, SECOND, 365 * DAY), .example = "1h",
-	.help = "CPU time of an instance, in whole seconds."},
+	INHERITED, .help = "CPU time of an instance, in whole seconds."},
     {RLIMIT("limit_fsize", CONF_LIMIT_FSIZE, UNIT_SIZE, 0, 1048576 * GIB), .example = "100M",
-	.help = "The largest file that an instance may write."},
-    {RLIMIT("limit_core", CONF_LIMIT_CORE, UNIT_SIZE, 0, 1048576 * GIB), .example = "0",
-	.help = "The largest core file of an instance."},
+	INHERITED, .help = "The largest file that an instance may write."},
+    {RLIMIT("limit_core", CONF_LIMIT_CORE, UNIT_SIZE, 0, 1048576 * GIB), .example = "1G",
+	.otherwise = "0, no core files", .help = "The largest core file of an instance."},
     {RLIMIT("limit_stack", CONF_LIMIT_STACK, UNIT_SIZE, 64 * KIB, 1024 * GIB), .example = "8M",
-	.help = "Stack of an instance."},
+	INHERITED, .help = "Stack of an instance."},
     {SERVICE("discipline", discipline), CHOICE(option_disciplines),
 	.flags = OPTION_PROGRAM | OPTION_SHAPES, .fallback = "strict",
 	.help = "What is agreed with the program; strict is one message in, one message out, in "

@@ -73,4 +73,14 @@ void master_damage_all(struct master *master);
 /* The whole life. Returns the exit status. */
 int master_run(const struct conf *conf);
 
+/* ---- between the master's own files ---- */
+
+/* master_open.c; a failure is fatal. */
+void master_open(struct master *master, const struct conf *conf);
+void master_close(struct master *master);
+/* master.c: what ends a turn of the loop */
+void master_on_signal(evutil_socket_t number, short what, void *arg);
+void master_on_wake(evutil_socket_t fd, short what, void *arg);
+void master_on_tick(evutil_socket_t fd, short what, void *arg);
+
 #endif

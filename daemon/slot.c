@@ -61,8 +61,10 @@ slot_kill(struct slot *slot, const char *why)
 {
 	if (!slot_is_alive(slot))
 		return;
-	log_warnx("worker %u (pid %ld) is %s: %s", slot->place, (long)slot->pid,
-	    slot->master->stop.phase == STOP_NONE ? "replaced" : "killed", why);
+	if (slot->master->stop.phase == STOP_NONE)
+		log_warnx("worker %u (pid %ld) is replaced: %s", slot->place, (long)slot->pid, why);
+	else
+		log_info("worker %u (pid %ld) is killed: %s", slot->place, (long)slot->pid, why);
 	slot->was_killed = true;
 	kill(slot->pid, SIGKILL);
 }
@@ -171,8 +173,7 @@ slot_overdue(const struct slot *slot, uint64_t now, char why[64])
 		return slot->channel < 0 ? "closed its channel"
 					 : "did not answer for 1s while a pool was locked";
 	if (slot->asked != 0 && now > slot->asked + timeout) {
-		snprintf(why, 64, "did not answer for %llus",
-		    (unsigned long long)(timeout / CLOCK_SECOND));
+		snprintf(why, 64, "did not answer for %gs", (double)timeout / CLOCK_SECOND);
 		return why;
 	}
 	return NULL;

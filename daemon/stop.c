@@ -26,8 +26,7 @@ stop_gracefully(struct master *master, const char *name)
 		stop_now(master, name);
 		return;
 	}
-	log_info("stopping: %s; draining for up to %llus", name,
-	    (unsigned long long)(limit / CLOCK_SECOND));
+	log_info("stopping: %s; draining for up to %gs", name, (double)limit / CLOCK_SECOND);
 	master->state = MASTER_STOPPING;
 	master->stop.deadline = clock_now() + limit;
 	stop_set_phase(master, STOP_DRAINING);

@@ -25,8 +25,9 @@ def wait_descriptors(pid, most):
 
 def kill_instance(daemon, dice):
     """At most the exchange that it held is answered ERR failed."""
-    os.kill(dice.choice(daemon.instance_pids()), signal.SIGKILL)
-    return {"broken": 0, "ERR failed": 1}
+    victim = dice.choice(daemon.instance_pids())
+    os.kill(victim, signal.SIGKILL)
+    return {victim}, {"broken": 0, "ERR failed": 1}
 
 
 def kill_worker(daemon, dice):
@@ -34,16 +35,24 @@ def kill_worker(daemon, dice):
     worker = dice.choice(daemon.status()["workers"])
     bound = CLIENTS
     if dice.random() < 0.5:
-        daemon.stop_worker(worker["pid"])
+        os.kill(worker["pid"], signal.SIGSTOP)
         held = daemon.status()["workers"][worker["worker"]]
         bound = held["connections"] + 1  # stopped between accepting and counting
     os.kill(worker["pid"], signal.SIGKILL)
-    return {"broken": bound, "ERR failed": 0}
+    return {worker["pid"]}, {"broken": bound, "ERR failed": 0}
 
 
 def kill_both(daemon, dice):
-    one, two = kill_instance(daemon, dice), kill_worker(daemon, dice)
-    return {key: one[key] + two[key] for key in one}
+    (one, some), (two, more) = kill_instance(daemon, dice), kill_worker(daemon, dice)
+    return one | two, {key: some[key] + more[key] for key in some}
+
+
+def wait_replaced(daemon, victims):
+    """The victims are known to be dead, and the full pool is there again."""
+    daemon.wait_status(lambda s: not victims & {
+        *(w["pid"] for w in s["workers"]), *(i["pid"] for i in s["services"][0]["instances"])},
+        f"the end of {victims}")
+    daemon.wait_full("busy")
 
 
 @pytest.mark.bound(180)
@@ -64,11 +73,10 @@ def test_random_kills(start, command):
     while workers + instances < kills:
         before = swarm.counts()
         deed = dice.choice([kill_instance, kill_worker, kill_both])
-        bounds = deed(daemon, dice)
+        victims, bounds = deed(daemon, dice)
         instances += deed is not kill_worker
         workers += deed is not kill_instance
-        daemon.wait_log(r"worker \d+ \(pid \d+\) ended", workers)
-        daemon.wait_full("busy")  # the full pool again
+        wait_replaced(daemon, victims)
         swarm.wait_round()  # what was under way is over
         after = swarm.counts()
         for kind, bound in bounds.items():
@@ -105,9 +113,7 @@ def test_every_worker_at_once(start):
         workers = daemon.worker_pids()
         for pid in workers:
             os.kill(pid, signal.SIGKILL)
-        daemon.wait_status(lambda s: not {w["pid"] for w in s["workers"]} & {*workers, None},
-                           "new workers")
-        daemon.wait_full("busy")
+        wait_replaced(daemon, set(workers))
     swarm.wait_round()
     swarm.finish().check_honest()
     assert not swarm.errors, swarm.counts()
@@ -124,8 +130,7 @@ def test_every_instance_at_once(start):
         pids = daemon.instance_pids()
         for pid in pids:
             os.kill(pid, signal.SIGKILL)
-        daemon.wait_service(lambda s: not {i["pid"] for i in s["instances"]} & {*pids, None},
-                            "new instances")
+        wait_replaced(daemon, set(pids))
     swarm.wait_round()
     swarm.finish().check_honest()
     assert swarm.broken == 0

@@ -140,7 +140,7 @@ def test_a_family_that_ignores_term(start):
     family = [p.pid for p in harness.processes() if p.group == pid]
     assert len(family) == 2
     daemon.stop(timeout=4)
-    assert not any(harness.exists(pid) for pid in family)
+    wait_for(lambda: not any(harness.exists(pid) for pid in family), "the end of the family", 1)
 
 
 def test_a_grandchild_that_ignores_term_goes_with_its_group(start):
@@ -151,6 +151,18 @@ def test_a_grandchild_that_ignores_term_goes_with_its_group(start):
     os.kill(pid, signal.SIGKILL)
     wait_for(lambda: not any(harness.exists(p) for p in family), "the end of the grandchild")
     daemon.wait_full()
+
+
+def test_a_grandchild_that_ran_away_hides_no_death(start):
+    """It left the group and keeps the output open, so no end of file tells of the death."""
+    daemon = start({"wild": wild(request_timeout="20s")})
+    begun = time.monotonic()
+    reply = daemon.connect().ask(b"runaway")
+    took = time.monotonic() - begun
+    line = daemon.wait_log(r"wild/\d+: \d+ ran away$")[0]
+    os.kill(int(line.split()[-3]), signal.SIGKILL)
+    assert reply == b"ERR failed" and took < 2 * harness.SCALE
+    assert daemon.connect().ask(b"hello") == b"HELLO"
 
 
 def test_a_crash_loop(start, folder):

@@ -213,8 +213,23 @@ def test_configurations_of_the_readme_are_fine(folder):
         assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_hint_names_the_page(begin):
-    """What the page quotes of the log is what the log says."""
-    quoted = re.search(r"`… (has read a request and said nothing .*?)`", PROGRAMS_PAGE).group(1)
-    source = "".join(re.findall(r'"([^"]*)"', (SOURCE / "workers/program.c").read_text()))
-    assert quoted in source.replace("\\n", "")
+# What brings each of the lines of the log about that the page quotes: a word of it, a program.
+QUOTED = {
+    "nobody asked for": "while read -r line; do printf 'one\\ntwo\\n'; done",
+    "does it flush": "cat >/dev/null",
+    "die one after another": "echo \"KeyError: 'name'\" >&2; exit 1",
+}
+
+
+@pytest.mark.slow  # a hint comes after five seconds
+@pytest.mark.parametrize("words", QUOTED, ids=lambda words: words.replace(" ", "-"))
+def test_lines_of_the_log_are_as_quoted(start, words):
+    quoted = [text for kind, text in blocks("docs/programs.md") if not kind and words in text]
+    assert len(quoted) == 1
+    pattern = re.escape(quoted[0].strip())
+    pattern = re.sub(r"\\\(pid\\ \d+\\\)", r"\\(pid \\d+\\)", pattern)
+    pattern = re.sub(r"^worker\\ \d", r"worker \\d", pattern)
+    command = shlex.join(["sh", "-c", QUOTED[words]])
+    daemon = start({"upper": harness.pool(command, request_timeout="7s")}, wait="running")
+    daemon.connect().send(b"ping\n")
+    daemon.wait_log(f" {pattern}$", timeout=10)

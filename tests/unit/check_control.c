@@ -211,6 +211,15 @@ client_is_closed(struct world *world, int fd)
 	return read(fd, &byte, 1) == 0;
 }
 
+/* Seen without reading: the peer is gone. */
+static bool
+client_hung_up(int fd)
+{
+	struct pollfd ready = {.fd = fd};
+
+	return poll(&ready, 1, 0) == 1 && (ready.revents & POLLHUP) != 0;
+}
+
 #define HELLO "{\"ok\":true,\"hello\":\"world\"}\n"
 
 START_TEST(requests_are_answered_in_order)
@@ -363,12 +372,13 @@ START_TEST(silent_clients_are_closed_in_time)
 {
 	struct world world;
 	uint64_t start, answered;
-	int silent, dripping, talking;
+	int silent, dripping, talking, slow;
 
 	world_open(&world);
 	silent = client_open(world.path);
 	dripping = client_open(world.path);
 	talking = client_open(world.path);
+	slow = client_open(world.path);
 	start = clock_now();
 	world_turn(&world);
 	help_wait_for((world_turn(&world), clock_now() - start > 3 * CLOCK_SECOND));
@@ -376,16 +386,21 @@ START_TEST(silent_clients_are_closed_in_time)
 	client_say(talking, "{\"command\":\"hello\"}\n");
 	client_expect(&world, talking, HELLO);
 	answered = clock_now();
+	client_say(slow, "{\"command\":\"much\"}\n");
 	help_wait_for(client_is_closed(&world, silent));
 	help_wait_for(client_is_closed(&world, dripping));
 	ck_assert_uint_ge(clock_now() - start, 5 * CLOCK_SECOND - 100 * CLOCK_MS);
 	ck_assert_uint_lt(clock_now() - start, 7 * CLOCK_SECOND);
 	ck_assert(!client_is_closed(&world, talking));
+	/* Who does not take its reply has as long for that, and no longer. */
+	ck_assert(!client_hung_up(slow));
 	help_wait_for(client_is_closed(&world, talking));
-	ck_assert_uint_ge(clock_now() - answered, 5 * CLOCK_SECOND - 100 * CLOCK_MS);
+	help_wait_for((world_turn(&world), client_hung_up(slow)));
+	ck_assert_uint_ge(clock_now() - answered, 5 * CLOCK_SECOND - 300 * CLOCK_MS);
 	close(silent);
 	close(dripping);
 	close(talking);
+	close(slow);
 	world_close(&world);
 }
 END_TEST

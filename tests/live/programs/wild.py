@@ -49,13 +49,20 @@ def read_line():
     return line
 
 
-def fork_grandchild(ignore_term=False):
-    """A process that keeps our output open and lives long."""
-    if os.fork() == 0:
+def fork_grandchild(ignore_term=False, run_away=False):
+    """A process that keeps our output open and lives long. Returns once it is what it should be."""
+    ready, tell_ready = os.pipe()
+    child = os.fork()
+    if child == 0:
+        if run_away:
+            os.setsid()
         if ignore_term:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)
         os.close(0)
+        os.write(tell_ready, b"!")
         sleep_for_ever()
+    os.read(ready, 1)
+    return child
 
 
 def facts():
@@ -126,6 +133,9 @@ def act(deed, text):
     elif deed == b"orphan":
         fork_grandchild()
         os._exit(6)
+    elif deed == b"runaway":
+        tell(b"%d ran away" % fork_grandchild(run_away=True))
+        os._exit(8)
     elif deed == b"orphan-after":
         fork_grandchild()
         reply(text)
