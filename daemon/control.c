@@ -303,7 +303,8 @@ control_on_resume(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
-	event_add(control->accept, NULL);
+	if (event_add(control->accept, NULL) != 0)
+		event_add(control->resume, &control_pause);
 }
 
 /* ---- life ---- */

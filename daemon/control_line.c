@@ -72,8 +72,9 @@ control_line_dispatch(const struct control_command *commands, void *arg, json_t 
 	const char *key;
 	json_t *value;
 
-	json_object_foreach(request, key,
-	    value) if (strcmp(key, "command") != 0) return control_line_unknown("key", key);
+	json_object_foreach (request, key, value)
+		if (strcmp(key, "command") != 0)
+			return control_line_unknown("key", key);
 	if (name == NULL)
 		return control_line_error("\"command\" is missing or no string");
 	for (; commands->name != NULL; commands++)

@@ -65,7 +65,8 @@ instance_start(struct instance *instance, uint64_t now)
 	backoff_rate_note(&service->rate, now);
 	instance->since = now;
 	instance->starts++;
-	if (spawn_start(&service->plan, &master->guardian, &spawned, why) != 0) {
+	service->cannot_start = spawn_start(&service->plan, &master->guardian, &spawned, why) != 0;
+	if (service->cannot_start) {
 		log_warnx("service %s: instance %u cannot be started: %s",
 		    instance_service(instance), instance->slot, why);
 		snprintf(instance->last_exit, sizeof(instance->last_exit), "%s", why);

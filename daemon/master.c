@@ -17,9 +17,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define MASTER_TICK   CLOCK_SECOND     /* the longest time without a look at everything */
-#define MASTER_REAPED 1000             /* dead processes taken in one turn */
-#define MASTER_RETRY  (100 * CLOCK_MS) /* until another guardian is tried */
+#define MASTER_TICK   CLOCK_SECOND       /* the longest time without a look at everything */
+#define MASTER_STOOD  (2 * CLOCK_SECOND) /* between two turns: we were stopped, or frozen */
+#define MASTER_REAPED 1000               /* dead processes taken in one turn */
+#define MASTER_RETRY  (100 * CLOCK_MS)   /* until another guardian is tried */
 
 /* ---- damaged pools ---- */
 
@@ -43,7 +44,7 @@ master_damage_all(struct master *master)
 static void
 master_mend(struct master *master)
 {
-	if (slot_count_alive(master) > 0)
+	if (slot_count_processes(master) > 0)
 		return;
 	for (unsigned i = 0; i < master->conf->service_count; i++)
 		if (master->services[i].is_damaged)
@@ -212,6 +213,9 @@ master_turn(struct master *master)
 	uint64_t next = now + MASTER_TICK;
 	uint64_t time;
 
+	if (master->turned != 0 && now > master->turned + MASTER_STOOD)
+		slot_pardon_all(master, now);
+	master->turned = now;
 	master_reap(master, now);
 	master_turn_guardian(master, now);
 	master_mend(master);

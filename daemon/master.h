@@ -37,6 +37,7 @@ struct master {
 	const struct conf *conf; /* borrows */
 	pid_t pid;               /* ours; children compare getppid(2) with it */
 	uint64_t started;
+	uint64_t turned; /* when the newest turn began */
 	enum master_state state;
 	struct rlimit nofile; /* as we were started; instances get it back */
 

@@ -14,8 +14,9 @@
 #include <unistd.h>
 
 #define MASTER_WHY_MAX     512
-#define MASTER_WORKERS_MIN 16 /* worker ids are made for at least so many workers ... */
-#define MASTER_GENERATIONS 3  /* ... so many times: two generations and a spare */
+#define MASTER_WORKERS_MIN 16  /* worker ids are made for at least so many workers ... */
+#define MASTER_FDS         100 /* of any process beside what is counted: spares, some connections */
+#define MASTER_GENERATIONS 3   /* ... so many times: two generations and a spare */
 
 static const int master_signals[MASTER_SIGNALS] = {
     SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU};
@@ -99,18 +100,29 @@ master_make_places(struct master *master)
 
 /* ---- events ---- */
 
+/* By itself libevent would write to standard error, and wait until there is room. */
+static void
+master_on_event_log(int severity, const char *text)
+{
+	if (severity == EVENT_LOG_DEBUG)
+		log_debug("libevent: %s", text);
+	else
+		log_warnx("libevent: %s", text);
+}
+
 static void
 master_make_events(struct master *master)
 {
-	struct event_config *config = event_config_new();
+	struct event_config *config;
 
+	event_set_log_callback(master_on_event_log);
+	config = event_config_new();
 	if (config == NULL || event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) != 0)
 		fatalx("cannot configure the event loop");
 	master->base = event_base_new_with_config(config);
 	event_config_free(config);
 	if (master->base == NULL)
 		fatalx("cannot make an event loop");
-	signal(SIGPIPE, SIG_IGN);
 	for (unsigned i = 0; i < MASTER_SIGNALS; i++) {
 		master->signals[i] =
 		    evsignal_new(master->base, master_signals[i], master_on_signal, master);
@@ -170,11 +182,34 @@ master_raise_limits(struct master *master)
 		    (unsigned long long)master->nofile.rlim_cur);
 }
 
+/*
+ * A daemon that is ready but cannot accept would be a riddle: what it needs at least is known now.
+ * The master has three pipes of each instance, a worker two and what it keeps free beside them.
+ */
+static void
+master_check_limits(const struct master *master)
+{
+	unsigned ids = master_count_ids(master->conf), listens = 0, instances = 0, need;
+	struct rlimit limit;
+
+	for (unsigned i = 0; i < master->conf->service_count; i++) {
+		listens += master->conf->services[i].listens;
+		instances += service_instances(&master->conf->services[i]);
+	}
+	need = MASTER_FDS + ids + listens + master->conf->workers + 3 * instances;
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < need)
+		fatalx("the limit of descriptors (ulimit -n) is %llu; with %u instances at least "
+		       "%u are needed, and one more for each connection",
+		    (unsigned long long)limit.rlim_cur, instances, need);
+}
+
 void
 master_open(struct master *master, const struct conf *conf)
 {
 	char why[MASTER_WHY_MAX];
 
+	/* First of all: the log may be a pipe that nobody reads any more. */
+	signal(SIGPIPE, SIG_IGN);
 	master->conf = conf;
 	master->pid = getpid();
 	master->started = clock_now();
@@ -186,6 +221,7 @@ master_open(struct master *master, const struct conf *conf)
 	if (master->worker_priv.set_uid && conf->uid == CONF_NO_ID)
 		log_warnx("started as root without [hostler] user: workers become nobody, programs "
 			  "keep running as root unless their service has a user");
+	master_check_limits(master);
 	master_make_shared(master);
 	master_make_places(master);
 	master_make_events(master);

@@ -144,7 +144,8 @@ void
 service_note_death(
     struct service *service, const struct instance *instance, uint64_t started, uint64_t now)
 {
-	uint64_t good = service_good_replies(service);
+	/* What the living reply does not make a program startable. */
+	uint64_t good = service->cannot_start ? service->loop.good : service_good_replies(service);
 	bool tell = instance->last_said[0] != '\0';
 
 	if (!backoff_loop_death(&service->loop, now, started, good))
@@ -163,7 +164,7 @@ service_look(struct service *service, uint64_t now)
 {
 	bool ended;
 
-	if (!backoff_loop_is_on(&service->loop))
+	if (!backoff_loop_is_on(&service->loop) || service->cannot_start)
 		return;
 	ended = backoff_loop_look(&service->loop, service_good_replies(service));
 	for (unsigned i = 0; i < service->count && !ended; i++) {

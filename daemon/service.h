@@ -25,6 +25,7 @@ struct service {
 	unsigned count;
 	struct backoff_rate rate;
 	struct backoff_loop loop;
+	bool cannot_start;      /* the newest try to start an instance failed */
 	struct priv priv;       /* of its instances */
 	struct spawn_plan plan; /* all but the environment, which is the instance's */
 	bool is_damaged;        /* its pool starts over as soon as no worker is left */

@@ -37,7 +37,7 @@ slot_is_alive(const struct slot *slot)
 }
 
 unsigned
-slot_count_alive(const struct master *master)
+slot_count_processes(const struct master *master)
 {
 	unsigned count = 0;
 
@@ -94,7 +94,8 @@ static void
 slot_reset(struct slot *slot, unsigned id)
 {
 	slot->id = id;
-	slot->was_ready = slot->was_killed = slot->drain = slot->drain_told = false;
+	slot->was_ready = slot->was_killed = slot->start_told = slot->drain = slot->drain_told =
+	    false;
 	slot->behind = slot->asked = slot->check = slot->check_by = 0;
 	slot->ping = 0;
 	memset(slot->told, 0, slot->master->instance_count * sizeof(*slot->told));
@@ -149,7 +150,7 @@ slot_start_due(struct slot *slot, uint64_t now)
 	if (id < 0) {
 		/* Somebody must sweep first; where nobody is left, the pools start over. */
 		slot_wake_all(slot->master);
-		if (slot_count_alive(slot->master) == 0)
+		if (slot_count_processes(slot->master) == 0)
 			master_damage_all(slot->master);
 		return now + SLOT_ID_TIME;
 	}
@@ -177,6 +178,21 @@ slot_overdue(const struct slot *slot, uint64_t now, char why[64])
 		return why;
 	}
 	return NULL;
+}
+
+void
+slot_pardon_all(struct master *master, uint64_t now)
+{
+	for (unsigned i = 0; i < master->slot_count; i++) {
+		struct slot *slot = &master->slots[i];
+
+		if (slot->asked != 0)
+			slot->asked = now;
+		if (slot->behind != 0)
+			slot->behind = now;
+		if (slot->check_by != 0)
+			slot->check_by = now + SLOT_CHECK_TIME;
+	}
 }
 
 uint64_t

@@ -41,6 +41,7 @@ struct slot {
 	bool was_killed; /* by us; it hears nothing any more */
 
 	uint32_t *told;     /* owns; for each instance of the daemon the incarnation it knows */
+	bool start_told;    /* it was told of every instance once, so it may serve */
 	bool drain;         /* it shall drain */
 	bool drain_told;    /* and knows it */
 	uint64_t behind;    /* since when the channel is full; 0 when it is not */
@@ -59,12 +60,14 @@ uint64_t slot_turn(struct slot *slot, uint64_t now);
 /* Its process is a zombie, waitid(2) says; it is reaped here. */
 void slot_on_death(struct slot *slot, const siginfo_t *info, uint64_t now);
 void slot_kill(struct slot *slot, const char *why);
+/* The master itself stood still, so nobody was heard: all silences begin anew. */
+void slot_pardon_all(struct master *master, uint64_t now);
 void slot_drain(struct slot *slot);
 
 /* Whether there is a process that can still do something. */
 bool slot_is_alive(const struct slot *slot);
 /* How many have a process, be it a zombie. */
-unsigned slot_count_alive(const struct master *master);
+unsigned slot_count_processes(const struct master *master);
 /* An instance came or went: tells everybody. */
 void slot_tell_all(struct master *master, const struct instance *instance);
 /* Whether every living worker has been told of the instance as it is now. */

@@ -81,12 +81,14 @@ slot_tell(struct slot *slot, const struct instance *instance)
 void
 slot_tell_rest(struct slot *slot)
 {
-	static const struct msg drain = {.type = MSG_DRAIN};
+	static const struct msg start = {.type = MSG_START}, drain = {.type = MSG_DRAIN};
 	struct master *master = slot->master;
 	bool fits = true;
 
 	for (unsigned i = 0; i < master->instance_count && fits; i++)
 		fits = slot_tell(slot, &master->instances[i]);
+	if (fits && !slot->start_told)
+		fits = slot->start_told = slot_send(slot, &start, NULL);
 	if (fits && slot->drain && !slot->drain_told)
 		fits = slot->drain_told = slot_send(slot, &drain, NULL);
 	if (fits)
@@ -222,7 +224,7 @@ slot_heard(struct slot *slot, const struct msg *msg, uint64_t now)
 	case MSG_PONG:
 		return slot_heard_pong(slot, msg->number.number, now);
 	case MSG_DRAINED:
-		return slot->drain_told;
+		return true; /* unasked when somebody sent it TERM; it ends and is replaced */
 	case MSG_LOCK_STUCK:
 	case MSG_POOL_DAMAGED:
 		return slot_heard_trouble(slot, msg, now);

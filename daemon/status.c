@@ -227,9 +227,11 @@ status_build(void *arg)
 static json_t *
 status_trace_service(const struct service *service)
 {
-	struct pool_trace *trace = mem_alloc(POOL_TRACE, sizeof(*trace));
+	/* The newest; all services share one bound, so that the reply stays below 2 MiB. */
+	unsigned most = POOL_TRACE / service->master->conf->service_count + 16;
+	struct pool_trace *trace = mem_alloc(most, sizeof(*trace));
 	json_t *list = json_array();
-	unsigned count = service->pool != NULL ? pool_trace(service->pool, trace, POOL_TRACE) : 0;
+	unsigned count = service->pool != NULL ? pool_trace(service->pool, trace, most) : 0;
 
 	for (unsigned i = 0; i < count; i++)
 		json_array_append_new(list,

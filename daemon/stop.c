@@ -81,14 +81,14 @@ stop_turn(struct master *master, uint64_t now)
 {
 	if (master->stop.phase == STOP_NONE || master->stop.phase == STOP_DONE)
 		return MASTER_NEVER;
-	if (master->stop.phase == STOP_DRAINING && slot_count_alive(master) == 0)
+	if (master->stop.phase == STOP_DRAINING && slot_count_processes(master) == 0)
 		stop_end_instances(master, now);
-	if (master->stop.phase != STOP_DRAINING && slot_count_alive(master) == 0 &&
+	if (master->stop.phase != STOP_DRAINING && slot_count_processes(master) == 0 &&
 	    stop_count_instances(master) == 0) {
 		stop_set_phase(master, STOP_DONE);
 	} else if (now >= master->stop.deadline && master->stop.phase == STOP_KILLING) {
 		log_warnx("stopping: %u workers and %u instances do not die",
-		    slot_count_alive(master), stop_count_instances(master));
+		    slot_count_processes(master), stop_count_instances(master));
 		stop_set_phase(master, STOP_DONE);
 	} else if (now >= master->stop.deadline) {
 		log_warnx("stopping: shutdown_timeout is over");

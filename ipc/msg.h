@@ -23,7 +23,8 @@ enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
 	X(PING, 200, MSG_FROM_MASTER, msg_number, 0)                                               \
 	X(DRAIN, 201, MSG_FROM_MASTER, msg_empty, 0)                                               \
 	X(INSTANCE, 202, MSG_FROM_MASTER, msg_instance, 2)                                         \
-	X(INSTANCE_GONE, 203, MSG_FROM_MASTER, msg_instance, 0)
+	X(INSTANCE_GONE, 203, MSG_FROM_MASTER, msg_instance, 0)                                    \
+	X(START, 204, MSG_FROM_MASTER, msg_empty, 0)
 
 enum msg_type {
 #define X(constant, value, sender, payload, fds) MSG_##constant = value,

@@ -65,6 +65,9 @@ static void
 pool_lease(
     struct pool *pool, unsigned slot, uint64_t now, uint64_t arrival, unsigned worker, bool again)
 {
+	/* A lease of another worker counts no message until that worker has taken it up. */
+	unsigned messages = worker == pool->self;
+
 	struct pool_slot *s = &pool->slots[slot];
 	uint32_t incarnation =
 	    pool_word_incarnation(atomic_load_explicit(&s->word, memory_order_relaxed));
@@ -73,7 +76,7 @@ pool_lease(
 	POOL_POINT();
 	atomic_store_explicit(&s->deadline, now + pool->shape.lease_time, memory_order_relaxed);
 	POOL_POINT();
-	pool_set_slot(pool, slot, pool_word(POOL_LEASED, worker, 1, incarnation));
+	pool_set_slot(pool, slot, pool_word(POOL_LEASED, worker, messages, incarnation));
 	POOL_POINT();
 	pool_trace_grant(pool, &(struct pool_trace){.arrival = arrival,
 				   .time = now,
@@ -213,6 +216,8 @@ pool_enter(struct pool *pool, uint64_t now, struct pool_ticket *ticket, struct p
 	POOL_POINT();
 	if (answer != POOL_BUSY)
 		books->next_arrival++;
+	if (answer == POOL_WAITING && pool_reclaim(pool, now))
+		pool_match(pool, now);
 	pool_unlock(pool);
 	return answer;
 }
@@ -283,7 +288,7 @@ pool_send_ahead(struct pool *pool, const struct pool_grant *grant,
 	unsigned went = 0;
 
 	pool_lock(pool);
-	if (pool_leases(pool, grant)) {
+	if (pool_leases(pool, grant) && !pool_is_doomed(pool, grant)) {
 		uint64_t word = atomic_load(&pool->slots[grant->slot].word);
 		unsigned messages = pool_word_messages(word);
 
@@ -371,9 +376,25 @@ pool_look(struct pool *pool, uint64_t now)
 {
 	pool_lock(pool);
 	pool_absorb(pool);
+	pool_reclaim(pool, now);
 	pool_match(pool, now);
 	pool_unlock(pool);
 	pool_search(pool);
+}
+
+/* Takes up a lease that another worker granted. False when it was reclaimed meanwhile. */
+static bool
+pool_claim(struct pool *pool, unsigned slot)
+{
+	_Atomic uint64_t *commit = &pool->slots[slot].word;
+	uint64_t word = atomic_load(commit);
+
+	if (pool_word_state(word) != POOL_LEASED || pool_word_owner(word) != pool->self)
+		return false;
+	if (pool_word_messages(word) > 0)
+		return true;
+	return atomic_compare_exchange_strong(
+	    commit, &word, pool_word(POOL_LEASED, pool->self, 1, pool_word_incarnation(word)));
 }
 
 bool
@@ -382,7 +403,7 @@ pool_next_grant(struct pool *pool, struct pool_grant *grant)
 	if (!pool->untold)
 		return false;
 	for (; pool->cursor < pool->shape.slots; pool->cursor++) {
-		if (!pool_has_news(pool, pool->cursor))
+		if (!pool_has_news(pool, pool->cursor) || !pool_claim(pool, pool->cursor))
 			continue;
 		pool_tell(pool, pool->cursor, grant);
 		return true;

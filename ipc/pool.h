@@ -135,7 +135,7 @@ enum pool_answer pool_enter(
 
 /*
  * A request of which not one byte was written comes back to its old place; the bound does not
- * apply. Never POOL_BUSY.
+ * apply. POOL_BUSY only when more come back than there can be leases: the books were damaged.
  */
 enum pool_answer pool_enter_again(struct pool *pool, uint64_t now, uint64_t arrival,
     struct pool_ticket *ticket, struct pool_grant *grant);

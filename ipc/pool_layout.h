@@ -90,6 +90,7 @@ struct pool_books {
 	pthread_mutex_t mutex;
 	uint64_t seen_changes;
 	uint64_t next_arrival, last_granted;
+	uint64_t reclaimed;        /* when grants that nobody takes up were last looked for */
 	uint32_t head, tail;       /* of the line */
 	uint32_t spare;            /* head of the free list */
 	uint32_t fresh;            /* cells from here on were never used */
@@ -150,6 +151,9 @@ void pool_line_remove(struct pool *pool, uint32_t cell);
 
 /* pool_sweep.c: the master's words, compared under the lock */
 void pool_absorb(struct pool *pool);
+
+/* pool_sweep.c: takes back what was granted to workers that stand still; true when there was any */
+bool pool_reclaim(struct pool *pool, uint64_t now);
 
 /* pool.c: gives resting instances to the oldest tickets; under the lock */
 void pool_match(struct pool *pool, uint64_t now);

@@ -7,6 +7,7 @@
 #include "ipc/pool_layout.h"
 
 #define POOL_POINT_BASE 30000
+#define POOL_CLAIM_TIME (200 * CLOCK_MS) /* in which a grant must be taken up */
 
 /* ---- the master ---- */
 
@@ -153,6 +154,51 @@ pool_sweep(struct pool *pool)
 		atomic_store(&books->swept[i], dead);
 		POOL_POINT();
 	}
+}
+
+/*
+ * Takes the slot back from a worker that was granted it and has not taken it up. Not a byte can
+ * have been written: the worker takes it up by the same compare-and-exchange, without the lock.
+ */
+static bool
+pool_reclaim_slot(struct pool *pool, unsigned slot, uint64_t word)
+{
+	uint32_t incarnation = pool_word_incarnation(word);
+	bool doomed = atomic_load(&pool->head->orders[slot].doomed) >= incarnation;
+	uint64_t back = pool_word(doomed ? POOL_EMPTY : POOL_FREE, 0, 0, incarnation);
+
+	if (!atomic_compare_exchange_strong(&pool->slots[slot].word, &word, back))
+		return false;
+	POOL_POINT();
+	pool_set_slot(pool, slot, back);
+	return true;
+}
+
+bool
+pool_reclaim(struct pool *pool, uint64_t now)
+{
+	struct pool_books *books = pool->books;
+	bool any = false;
+
+	if (now - books->reclaimed < POOL_CLAIM_TIME / 4)
+		return false;
+	books->reclaimed = now;
+	for (unsigned i = 0; i < pool->shape.slots; i++) {
+		uint64_t word = atomic_load(&pool->slots[i].word);
+		uint64_t until = atomic_load(&pool->slots[i].deadline);
+		unsigned owner = pool_word_owner(word);
+
+		if (pool_word_state(word) != POOL_LEASED || pool_word_messages(word) > 0 ||
+		    owner == pool->self || now + pool->shape.lease_time < until + POOL_CLAIM_TIME ||
+		    !pool_reclaim_slot(pool, i, word))
+			continue;
+		/* It stands still: what else it waits for would be lost on it as well. When it
+		 * goes on it finds out and comes back to its old place. */
+		pool_sweep_line(pool, owner);
+		any = true;
+		POOL_POINT();
+	}
+	return any;
 }
 
 void

@@ -40,6 +40,7 @@ conn_on_readable(evutil_socket_t fd, short what, void *arg)
 	struct conn *conn = arg;
 
 	(void)fd;
+	conn->service->worker->now = clock_now();
 	conn->readable = true;
 	if ((what & EV_CLOSED) != 0)
 		conn->closed_hint = true;
@@ -117,6 +118,7 @@ conn_schedule(struct conn *conn)
 	if (conn->scheduled || conn->turning || conn->state == CONN_CLOSED)
 		return;
 	conn->scheduled = true;
+	conn->round = conn->service->worker->round;
 	TAILQ_INSERT_TAIL(&conn->service->worker->turn, conn, in_turn);
 }
 
@@ -221,6 +223,9 @@ conn_read(struct conn *conn)
 		return conn->readable;
 	}
 	if (n == 0) {
+		/* No event will tell later that the client is gone for good. */
+		if (conn_hung_up(conn))
+			conn_close(conn, "the client left");
 		conn->eof = true;
 	} else if (errno != EAGAIN && errno != EINTR) {
 		conn_close(conn, "the client left");

@@ -41,6 +41,7 @@ struct conn {
 	uint64_t write_mark;    /* `written` when all that the write deadline is for was taken */
 	uint64_t message_since; /* when the unfinished message began; 0 when there is none */
 
+	unsigned round;     /* of worker->round, when it was scheduled */
 	bool scheduled;     /* it is in worker->turn */
 	bool turning;       /* conn_turn() is at work */
 	bool readable;      /* there may be something to read */

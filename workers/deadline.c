@@ -35,6 +35,7 @@ deadline_on_timer(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	line->armed = 0;
+	*line->now = now;
 	while ((first = TAILQ_FIRST(&line->list)) != NULL && first->when <= now) {
 		deadline_clear(first);
 		line->on_due(first);
@@ -43,22 +44,16 @@ deadline_on_timer(evutil_socket_t fd, short what, void *arg)
 }
 
 void
-deadline_open(
-    struct deadline_line *line, struct event_base *base, void (*on_due)(struct deadline *deadline))
+deadline_open(struct deadline_line *line, struct event_base *base, uint64_t *now,
+    void (*on_due)(struct deadline *deadline))
 {
 	TAILQ_INIT(&line->list);
 	line->on_due = on_due;
+	line->now = now;
 	line->armed = 0;
 	line->timer = evtimer_new(base, deadline_on_timer, line);
 	if (line->timer == NULL)
 		fatalx("cannot make a timer");
-}
-
-void
-deadline_close(struct deadline_line *line)
-{
-	event_free(line->timer);
-	line->timer = NULL;
 }
 
 void

@@ -27,14 +27,17 @@ TAILQ_HEAD(deadline_list, deadline);
 struct deadline_line {
 	struct deadline_list list;
 	struct event *timer; /* owns */
+	uint64_t *now;       /* borrows; the owner's clock */
 	uint64_t armed;      /* when the timer fires; 0 when it is not armed */
 	void (*on_due)(struct deadline *deadline);
 };
 
-/* `on_due` is called for each deadline that has passed, after it was taken out of the line. */
-void deadline_open(
-    struct deadline_line *line, struct event_base *base, void (*on_due)(struct deadline *deadline));
-void deadline_close(struct deadline_line *line);
+/*
+ * `on_due` is called for each deadline that has passed, after it was taken out of the line. `now`
+ * is the owner's clock; it is set before. The line lives as long as the process.
+ */
+void deadline_open(struct deadline_line *line, struct event_base *base, uint64_t *now,
+    void (*on_due)(struct deadline *deadline));
 
 /* Sets (or moves) the deadline to an absolute time. */
 void deadline_set(struct deadline_line *line, struct deadline *deadline, uint64_t when);

@@ -71,8 +71,8 @@ handler_program_start(struct service *service)
 	program->links = mem_alloc(service->conf->instances, sizeof(*program->links));
 	TAILQ_INIT(&program->held);
 	TAILQ_INIT(&program->waiting);
-	deadline_open(&program->queue, worker->base, program_on_queue_late);
-	deadline_open(&program->running, worker->base, handler_program_on_late);
+	deadline_open(&program->queue, worker->base, &worker->now, program_on_queue_late);
+	deadline_open(&program->running, worker->base, &worker->now, handler_program_on_late);
 	service->program = program;
 	pool_attach(program->pool, worker->start->id, &hooks);
 }

@@ -209,12 +209,12 @@ link_has_begun(const struct link *link, const struct req *req)
 }
 
 bool
-link_is_mute(const struct link *link, uint64_t since)
+link_is_mute(const struct link *link, uint64_t now, uint64_t time)
 {
 	const struct req *oldest = TAILQ_FIRST(&link->reqs);
 	int unread = 0;
 
-	return !link->answered && oldest != NULL && link->asked_at < since &&
+	return !link->answered && oldest != NULL && link->asked_at + time < now &&
 	       oldest->end <= link->written && ioctl(link->in, FIONREAD, &unread) == 0 &&
 	       unread == 0;
 }

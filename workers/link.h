@@ -1,6 +1,6 @@
 /*
  * A link: this worker's pipes to one instance, and the exchange on them while it holds the lease.
- * Mechanism only: who gets the lease is decided in handler_program.c.
+ * Mechanism only: who gets the lease is decided in program.c.
  *
  * The contract (docs/programs.md): one reply for each message, in order, and not a byte more. Who
  * breaks it is killed, never reused.
@@ -45,7 +45,7 @@ struct link {
 	bool answered, hinted;    /* it replied once; the hint about flushing was given */
 };
 
-/* What handler_program.c does when something happens on a link. */
+/* What program.c does when something happens on a link. */
 struct link_hooks {
 	/* The oldest request was answered; called before the lease may be passed on. */
 	void (*on_reply)(struct link *link, struct req *req, const char *data, size_t length);
@@ -74,8 +74,8 @@ void link_give(struct link *link, struct req *req, bool more);
 void link_flush(struct link *link);
 /* Whether a byte of the request was written. */
 bool link_has_begun(const struct link *link, const struct req *req);
-/* Whether it was given a whole request before `since`, has read it, and never said a word. */
-bool link_is_mute(const struct link *link, uint64_t since);
+/* Whether it was given a whole request `time` ago or more, has read it, and never said a word. */
+bool link_is_mute(const struct link *link, uint64_t now, uint64_t time);
 /* Reads what is there, whole replies are delivered; for an instance that the master doomed. */
 void link_read_rest(struct link *link);
 

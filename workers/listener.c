@@ -114,6 +114,7 @@ listener_on_accept(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	listener->service->worker->now = clock_now();
 	if (!listener->yielded && listener_has_share(listener->service->worker)) {
 		listener->yielded = true;
 		listener_pause(listener, LISTENER_YIELD_US);
@@ -155,8 +156,9 @@ listener_on_timer(evutil_socket_t fd, short what, void *arg)
 			    listener, "this worker's descriptors are nearly used up");
 			continue;
 		}
-		listener->paused = false;
-		event_add(listener->event, NULL);
+		listener->paused = event_add(listener->event, NULL) != 0;
+		if (listener->paused)
+			listener_pause(listener, LISTENER_PAUSE_US);
 	}
 }
 

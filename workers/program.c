@@ -70,6 +70,7 @@ program_wait(struct program *program, struct req *req)
 {
 	struct req *after = TAILQ_LAST(&program->waiting, req_list);
 
+	req->lost = false;
 	req_keep(req);
 	while (after != NULL && after->ticket.arrival > req->ticket.arrival)
 		after = TAILQ_PREV(after, req_list, in_handler);
@@ -345,6 +346,8 @@ program_on_queue_late(struct deadline *deadline)
 		program_look(program);
 		if (program_find_waiting(program, arrival) != req)
 			return;
+		/* It may have been granted, found unfit and put back just now. */
+		(void)pool_leave(program->pool, &req->ticket);
 	}
 	program_stop_waiting(program, req);
 	req_fail(req, OUTCOME_TIMEOUT);
@@ -411,7 +414,7 @@ program_look(struct program *program)
 static void
 program_hint(struct program *program, struct link *link)
 {
-	if (link->hinted || !link_is_mute(link, program->service->worker->now - PROGRAM_MUTE_TIME))
+	if (link->hinted || !link_is_mute(link, program->service->worker->now, PROGRAM_MUTE_TIME))
 		return;
 	link->hinted = true;
 	log_warnx("service %s: instance %u (pid %u) has read a request and said nothing for 5 "

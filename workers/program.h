@@ -1,6 +1,6 @@
 /*
  * handler = program, as the rest of workers/ sees it: instances come and go, the pool calls, time
- * passes. handler_program.c decides who gets a lease; link.c speaks with the instance.
+ * passes. program.c decides who gets a lease; link.c speaks with the instance.
  */
 #ifndef WORKERS_PROGRAM_H
 #define WORKERS_PROGRAM_H
@@ -41,7 +41,7 @@ void program_on_instance(
 void program_on_instance_gone(struct program *program, const struct msg_instance *instance);
 /* Somebody says "look": the master changed something, or this worker was granted a lease. */
 void program_look(struct program *program);
-/* Once a second: a wake-up may have been lost, an instance may forget to flush. */
+/* A few times a second: a wake-up may have been lost, a worker stand still, a program not flush. */
 void program_tick(struct program *program);
 /* Whether a request waits or is under way. */
 bool program_is_busy(const struct program *program);

@@ -43,6 +43,7 @@ struct worker {
 	struct event *listener_timer; /* owns; looks again whether to accept */
 	uint64_t now;                 /* the time when this turn began */
 	char *scratch;                /* owns; WORKER_SCRATCH bytes to read into */
+	unsigned round;               /* counts turns */
 	struct conn_list turn;        /* connections with something to do in this turn */
 	struct conn_list closed;      /* freed at the end of the turn */
 	unsigned open;                /* connections */

@@ -22,8 +22,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#define WORKER_FD_SPARE    64 /* descriptors that connections never get */
-#define WORKER_STUCK_MAX   (5 * CLOCK_SECOND)
+#define WORKER_FD_SPARE    64     /* descriptors that connections never get */
+#define WORKER_TICK_US     200000 /* how often a lost wake-up or a standing worker is looked for */
+#define WORKER_STUCK_MAX   (12 * CLOCK_SECOND) /* longer than a worker may take to be READY */
 #define WORKER_STUCK_PAUSE (CLOCK_SECOND) /* a silence after which being stuck is a new story */
 
 /* A message that came while the worker waited for a lock, to be handled later. */
@@ -89,7 +90,17 @@ worker_wake_master(struct worker *worker)
 		log_debug("the master is full of wake-ups");
 }
 
-/* ---- draining ---- */
+/* ---- serving and draining ---- */
+
+/* Every instance is known now, so whatever the pool grants can be taken up. */
+static void
+worker_serve(struct worker *worker)
+{
+	if (worker->listeners != NULL || worker->draining)
+		return;
+	listener_start_all(worker);
+	worker_send(worker, &(struct msg){.type = MSG_READY});
+}
 
 static void
 worker_drain(struct worker *worker)
@@ -97,7 +108,8 @@ worker_drain(struct worker *worker)
 	if (worker->draining)
 		return;
 	worker->draining = true;
-	listener_stop_all(worker);
+	if (worker->listeners != NULL)
+		listener_stop_all(worker);
 	for (unsigned i = 0; i < worker->start->conf->service_count; i++) {
 		struct conn *conn;
 
@@ -162,6 +174,9 @@ worker_handle(struct worker *worker, const struct msg *msg, int fds[MSG_FDS_MAX]
 	switch ((enum msg_type)msg->type) {
 	case MSG_PING:
 		worker_pong(worker, msg);
+		break;
+	case MSG_START:
+		worker_serve(worker);
 		break;
 	case MSG_DRAIN:
 		worker_drain(worker);
@@ -338,13 +353,12 @@ worker_free_closed(struct worker *worker)
 static void
 worker_turn(struct worker *worker)
 {
-	struct conn_list now = TAILQ_HEAD_INITIALIZER(now);
 	struct conn *conn;
 
 	worker->now = clock_now();
-	TAILQ_CONCAT(&now, &worker->turn, in_turn);
-	while ((conn = TAILQ_FIRST(&now)) != NULL) {
-		TAILQ_REMOVE(&now, conn, in_turn);
+	worker->round++;
+	while ((conn = TAILQ_FIRST(&worker->turn)) != NULL && conn->round != worker->round) {
+		TAILQ_REMOVE(&worker->turn, conn, in_turn);
 		conn->scheduled = false;
 		conn_turn(conn);
 	}
@@ -408,10 +422,10 @@ worker_open_service(struct worker *worker, unsigned index)
 	service->handler = handler_find(service->conf->handler);
 	service->stats = stats_row(start->stats, start->id, index);
 	TAILQ_INIT(&service->conns);
-	deadline_open(&service->idles, worker->base, conn_on_idle);
-	deadline_open(&service->messages, worker->base, conn_on_message_late);
-	deadline_open(&service->writes, worker->base, conn_on_write_late);
-	deadline_open(&service->lingers, worker->base, conn_on_lingered);
+	deadline_open(&service->idles, worker->base, &worker->now, conn_on_idle);
+	deadline_open(&service->messages, worker->base, &worker->now, conn_on_message_late);
+	deadline_open(&service->writes, worker->base, &worker->now, conn_on_write_late);
+	deadline_open(&service->lingers, worker->base, &worker->now, conn_on_lingered);
 	if (service->handler->start != NULL)
 		service->handler->start(service);
 }
@@ -459,7 +473,7 @@ worker_open(struct worker *worker, const struct worker_start *start)
 	TAILQ_INIT(&worker->turn);
 	TAILQ_INIT(&worker->closed);
 	STAILQ_INIT(&self->mails);
-	self->tick_time.tv_sec = 1;
+	self->tick_time.tv_usec = WORKER_TICK_US;
 	worker_ignore_signals();
 	self->channel = worker_watch(worker, start->channel, EV_READ, worker_on_channel);
 	self->wake = worker_watch(worker, start->wakes[start->id], EV_READ, worker_on_wake);
@@ -467,7 +481,6 @@ worker_open(struct worker *worker, const struct worker_start *start)
 	self->term = worker_watch(worker, SIGTERM, EV_SIGNAL, worker_on_term);
 	for (unsigned i = 0; i < start->conf->service_count; i++)
 		worker_open_service(worker, i);
-	listener_start_all(worker);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }
@@ -478,7 +491,6 @@ worker_main(const struct worker_start *start)
 	struct worker_self *self = mem_alloc(1, sizeof(*self));
 
 	worker_open(&self->worker, start);
-	worker_send(&self->worker, &(struct msg){.type = MSG_READY});
 	worker_loop(&self->worker);
 	/* The kernel takes the rest back: the process ends here. */
 	return self->worker.status;

@@ -27,9 +27,9 @@ struct worker_start {
 };
 
 /*
- * The life of a worker: sets up its loop, says READY, serves until it is told to drain or its
- * channel closes, then returns the exit status. Called in the child, without privileges, with all
- * signals blocked and default.
+ * The life of a worker: sets up its loop, is told of every instance, says READY, serves until it is
+ * told to drain or its channel closes, then returns the exit status. Called in the child, without
+ * privileges, with all signals blocked and default.
  */
 int worker_main(const struct worker_start *start);
 

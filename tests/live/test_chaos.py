@@ -3,6 +3,8 @@
 import os
 import random
 import signal
+import threading
+import time
 
 import pytest
 
@@ -152,3 +154,93 @@ def test_workers_and_instances_stopped_and_continued(start):
         os.kill(pid, signal.SIGCONT)
     swarm.wait_round()
     swarm.finish().check_clean()
+
+
+class Guest(threading.Thread):
+    """A client of changing manners: asks, pipelines, leaves half-way, asks for the impossible."""
+
+    def __init__(self, address, seed, until):
+        super().__init__(daemon=True)
+        self.address, self.dice, self.until = address, random.Random(seed), until
+        self.number, self.right, self.failed, self.failure = seed, 0, 0, None
+        self.client = None
+
+    def run(self):
+        manners = [self.ask, self.pipeline, self.pipeline, self.half_close, self.leave, self.die,
+                   self.fall_silent]
+        try:
+            while time.monotonic() < self.until:
+                self.client = self.client or harness.Client(self.address, timeout=20)
+                self.dice.choices(manners, [200, 100, 100, 50, 50, 20, 1])[0]()
+        except Exception as error:
+            self.failure = error
+
+    def texts(self, count):
+        return [b"guest %d %d" % (self.number, self.dice.getrandbits(60)) for _ in range(count)]
+
+    def check(self, text, reply):
+        if reply == b"ERR failed":
+            self.failed += 1  # an instance died that had it, by another guest's wish
+        else:
+            assert reply == text.upper(), (text, reply)
+            self.right += 1
+
+    def ask(self):
+        text, = self.texts(1)
+        self.check(text, self.client.ask(text))
+
+    def pipeline(self):
+        texts = self.texts(self.dice.randrange(2, 40))
+        self.client.send(b"".join(text + b"\n" for text in texts))
+        for text in texts:
+            self.check(text, self.client.line())
+
+    def half_close(self):
+        texts = self.texts(5)
+        self.client.send(b"\n".join(texts)).finish_sending()
+        for text, reply in zip(texts, self.client.rest().splitlines(), strict=True):
+            self.check(text, reply)
+        self.client = None
+
+    def leave(self):
+        self.client.send(b"".join(text + b"\n" for text in self.texts(5)))
+        if self.dice.random() < 0.5:
+            self.client.line()
+        self.client.reset()
+        self.client = None
+
+    def die(self):
+        assert self.client.ask(b"die") == b"ERR failed"
+
+    def fall_silent(self):
+        assert self.client.ask(b"mute") in (b"ERR timeout", b"ERR failed")
+
+
+@pytest.mark.parametrize("concurrency", [1, 4])
+@pytest.mark.parametrize("on_cancel", ["finish", "kill"])
+def test_all_manners_at_once(start, concurrency, on_cancel):
+    """Every right reply is the asker's, every request has one outcome, and the pool is whole."""
+    seed = int(os.environ.get("HOSTLER_SEED", random.randrange(1 << 32)))
+    print(f"HOSTLER_SEED={seed}")
+    daemon = start({"wild": pool(program("wild.py"), instances=4, concurrency=concurrency,
+                                 on_cancel=on_cancel, start_rate=1000,
+                                 # Long enough for an interpreter to start on a busy machine.
+                                 request_timeout=f"{1500 * harness.SCALE:.0f}ms",
+                                 queue_timeout="20s")})
+    until = time.monotonic() + 3
+    guests = [Guest(daemon.address(), seed + n, until) for n in range(16)]
+    for guest in guests:
+        guest.start()
+    for guest in guests:
+        guest.join(30 * harness.SCALE)
+        assert not guest.is_alive()
+        if guest.failure:
+            raise guest.failure
+        if guest.client:
+            guest.client.close()
+    daemon.wait_service(lambda s: s["connections"] == 0 and s["waiting"] == 0, "quiet")
+    daemon.wait_full()
+    assert sum(guest.right for guest in guests) > 200
+    counters = daemon.counters()
+    outcomes = ("replies", "busy", "timeout", "failed", "bad", "too_large", "withdrawn")
+    assert counters["requests"] == sum(counters[name] for name in outcomes), counters

@@ -571,7 +571,7 @@ def test_each_reply_is_the_askers(start):
 
 
 def test_a_zoo(start):
-    """Good and bad requests of many clients in one pool: each gets its own, the bad ones an error."""
+    """Good and bad requests of many clients in one pool: each gets its own reply."""
     daemon = start({"wild": wild(instances=4, request_timeout="1s", queue_timeout="20s")})
     address = daemon.address()
     # Without those that harm the next request: what comes late cannot be told apart.

@@ -2,6 +2,7 @@
  * What the pool promises, rule by rule, with all workers played by one process. After each test the
  * caches are compared with the commit words and violations must be 0.
  */
+#include "common/clock.h"
 #include "ipc/pool_layout.h"
 #include "tests/unit/pool_help.h"
 
@@ -276,7 +277,7 @@ START_TEST(test_send_ahead)
 	/* they cannot leave any more, nor go twice, nor ride on a lease that ended */
 	ck_assert(!pool_leave(world->as[0], &own[0]));
 	must(world_give(world, held, POOL_REASON_NONE));
-	ck_assert_uint_eq(view_of(0).messages, 1);
+	ck_assert_uint_eq(view_of(0).messages, 0); /* another worker's now, and not taken up yet */
 	ck_assert_uint_eq(pool_send_ahead(world->as[0], &held->grant, own + 3, 2), 0);
 	must(world_drain(world));
 	finish();
@@ -291,6 +292,51 @@ START_TEST(test_batch_of_one)
 	ck_assert_uint_eq(pool_send_ahead(world->as[0], &held->grant, &own->ticket, 1), 0);
 	must(world_drain(world));
 	finish();
+}
+END_TEST
+
+/* A worker that stands still is granted an instance: it does not keep it, and gets no other. */
+START_TEST(test_a_grant_that_nobody_takes_up)
+{
+	struct pool_grant grant;
+	struct pool_ticket ticket;
+
+	start(1, 8, 1, 3);
+	world_open(world);
+	struct world_ticket *held = enter_held(0);
+	struct world_ticket *first = enter_waits(1), *second = enter_waits(1);
+	struct world_ticket *third = enter_waits(2);
+	must(world_give(world, held, POOL_REASON_NONE));
+	ck_assert_uint_eq(view_of(0).owner, 1);
+	/* too early */
+	world->now += 199 * CLOCK_MS;
+	look(2);
+	ck_assert_uint_eq(view_of(0).owner, 1);
+	ck_assert_int_eq(third->fate, WORLD_WAITS);
+	/* then it goes to the next who is awake, over the heads of the other's tickets */
+	world->now += 60 * CLOCK_MS;
+	look(2);
+	ck_assert_int_eq(third->fate, WORLD_HELD);
+	ck_assert_uint_eq(waiting(), 0);
+	ck_assert(!pool_waits(world->as[1], &first->ticket));
+	ck_assert(!pool_waits(world->as[1], &second->ticket));
+	/* who goes on finds nothing, and comes back to the old place */
+	pool_look(world->as[1], world->now);
+	ck_assert(!pool_next_grant(world->as[1], &grant));
+	ck_assert_ptr_nonnull(world_enter(world, 0));
+	ck_assert_int_eq(
+	    pool_enter_again(world->as[1], world->now, first->ticket.arrival, &ticket, &grant),
+	    POOL_WAITING);
+	first->fate = second->fate = WORLD_DONE;
+	must(world_give(world, third, POOL_REASON_NONE));
+	pool_look(world->as[1], world->now);
+	ck_assert(pool_next_grant(world->as[1], &grant));
+	ck_assert_uint_eq(grant.arrival, first->ticket.arrival);
+	/* taken up: now it is kept, however long it takes */
+	world->now += 10 * CLOCK_SECOND;
+	pool_look(world->as[2], world->now);
+	ck_assert_uint_eq(view_of(0).owner, 1);
+	ck_assert_uint_eq(view_of(0).messages, 1);
 }
 END_TEST
 
@@ -505,6 +551,7 @@ main(void)
 	tcase_add_test(line, test_send_ahead);
 	tcase_add_test(line, test_batch_of_one);
 	tcase_add_test(line, test_come_again);
+	tcase_add_test(line, test_a_grant_that_nobody_takes_up);
 	tcase_add_test(line, test_come_again_in_any_order);
 	tcase_add_test(line, test_come_again_to_the_same_instance);
 

@@ -4,6 +4,7 @@
  * only.
  */
 #include "tests/unit/pool_world.h"
+#include "common/clock.h"
 #include "ipc/pool_layout.h"
 
 #include <stdarg.h>
@@ -92,7 +93,7 @@ world_new(unsigned slots, unsigned queue, unsigned batch, unsigned workers)
 	world->pool = pool_new(&world->shape);
 	if (world->pool == NULL)
 		exit(2);
-	world->now = 1000000;
+	world->now = clock_now();
 	for (unsigned i = 0; i < workers; i++)
 		world_attach(world, i);
 	return world;
