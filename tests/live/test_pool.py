@@ -51,14 +51,14 @@ DEEDS = [
     pytest.param(b"mute", [b"ERR timeout"], "did not reply within request_timeout", id="mute"),
     pytest.param(b"orphan", [b"ERR failed"], "ended: exit status 6", id="grandchild"),
     pytest.param(b"orphan-after text", [b"text"], "ended: exit status 7", id="grandchild-after"),
-    pytest.param(b"late 1.2", [b"ERR timeout"], "did not reply within request_timeout", id="late"),
+    pytest.param(b"late %.1f" % (1.2 * harness.SCALE), [b"ERR timeout"], "did not reply within request_timeout", id="late"),
 ]
 
 
 @pytest.mark.parametrize("deed, replies, why", DEEDS)
 def test_a_deed(start, deed, replies, why):
     """The asker learns of it in time, the instance goes, and the next request is answered."""
-    daemon = start({"wild": wild(request_timeout="800ms")})
+    daemon = start({"wild": wild(request_timeout=f"{800 * harness.SCALE:.0f}ms")})
     pid = daemon.instance_pids()[0]
     client, other = daemon.connect(), daemon.connect()
     begun = time.monotonic()
