@@ -46,8 +46,7 @@ reply_is_counts(json_t *value)
 
 	if (!json_is_object(value))
 		return false;
-	json_object_foreach(value, key, count)
-	{
+	json_object_foreach (value, key, count) {
 		if (!reply_is_count(count))
 			return false;
 	}
