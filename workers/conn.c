@@ -14,6 +14,7 @@
 #include <poll.h>
 #include <stddef.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -142,8 +143,13 @@ conn_end_input(struct conn *conn)
 void
 conn_drain(struct conn *conn)
 {
+	int unread = 0;
+
 	if (conn->state != CONN_OPEN)
 		return;
+	/* Who sends faster than we read would never let the last look end. */
+	(void)ioctl(conn->fd, FIONREAD, &unread);
+	conn->last_bytes = unread;
 	conn->last_look = true;
 	conn->readable = true;
 	conn_schedule(conn);
@@ -214,9 +220,16 @@ static bool
 conn_read(struct conn *conn)
 {
 	struct worker *worker = conn->service->worker;
-	ssize_t n = read(conn->fd, worker->scratch, WORKER_SCRATCH);
+	ssize_t n;
 
+	if (conn->last_look && conn->last_bytes < 0) {
+		conn_take_end(conn);
+		conn->readable = false;
+		return false;
+	}
+	n = read(conn->fd, worker->scratch, WORKER_SCRATCH);
 	if (n > 0) {
+		conn->last_bytes -= conn->last_look ? n : 0;
 		conn_take_bytes(conn, worker->scratch, (size_t)n);
 		if (n < WORKER_SCRATCH && conn_will_hear(conn))
 			conn->readable = false;

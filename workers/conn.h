@@ -15,6 +15,7 @@
 #include <event2/event_struct.h>
 #include <stdbool.h>
 #include <sys/queue.h>
+#include <sys/types.h>
 
 enum conn_state {
 	CONN_OPEN,
@@ -40,6 +41,7 @@ struct conn {
 	uint64_t written;       /* bytes, ever */
 	uint64_t write_mark;    /* `written` when all that the write deadline is for was taken */
 	uint64_t message_since; /* when the unfinished message began; 0 when there is none */
+	ssize_t last_bytes;     /* unread since before it drained; negative: newer ones came */
 
 	unsigned round;     /* of worker->round, when it was scheduled */
 	bool scheduled;     /* it is in worker->turn */

@@ -4,6 +4,7 @@ import os
 import resource
 import signal
 import subprocess
+import threading
 import time
 
 import pytest
@@ -118,3 +119,36 @@ def test_no_descriptors_to_start_with(start):
     daemon.wait_full(timeout=10)
     client.ask(b"c")
     daemon.wait_log("service u: works again")
+
+
+def test_stop_amid_a_flood(start):
+    """A client that sends faster than it is read does not hold up the stop."""
+    daemon = start({"e": echo()}, {"shutdown_timeout": "20s"})
+    clients = [daemon.connect() for _ in range(4)]
+    replies = [0] * len(clients)
+
+    def send(client):
+        try:
+            while True:
+                client.send(b"x\n" * 2000)
+        except OSError:
+            pass
+
+    def receive(number, client):
+        try:
+            while client.more():
+                replies[number] += client.pending.count(b"\n")
+                client.pending = b""
+        except OSError:  # the end of what was cut
+            pass
+
+    threads = [threading.Thread(target=send, args=(c,)) for c in clients]
+    threads += [threading.Thread(target=receive, args=(n, c)) for n, c in enumerate(clients)]
+    for thread in threads:
+        thread.start()
+    harness.wait_for(lambda: min(replies) > 1000, "a flood")
+    daemon.send_signal(signal.SIGTERM)
+    assert daemon.wait_exit(5) == 0  # two of them go for reading on until the clients are told
+    for thread in threads:
+        thread.join(5 * harness.SCALE)
+    assert not daemon.log_lines("shutdown_timeout is over")
