@@ -136,6 +136,8 @@ struct conf *conf_run(int argc, char **argv, const char *demo, const char *contr
 void conf_dump(const struct conf *conf, FILE *out);
 /* Writes the option list of hostler.conf(5) as mdoc. */
 void conf_print_manual(FILE *out);
+/* Writes the options of `hostlerd run`, a line each. */
+void conf_print_options(FILE *out);
 /* Writes a sample file: every option, commented out with its default. */
 void conf_print_sample(FILE *out);
 void conf_errors_print(const struct conf_errors *errors, FILE *out);

@@ -89,6 +89,22 @@ conf_print_manual(FILE *out)
 	conf_manual_list(OPTION_SERVICE, "A section [service NAME]", out);
 }
 
+/* ---- hostlerd run --help ---- */
+
+void
+conf_print_options(FILE *out)
+{
+	for (unsigned i = 0; i < option_count(); i++) {
+		const struct option *option = option_at(i);
+		bool is_hostler = option->scope == OPTION_HOSTLER;
+		char *name = mem_printf("--%s%s %s", is_hostler ? "hostler." : "", option->key,
+		    option->fallback != NULL ? option->fallback : "VALUE");
+
+		fprintf(out, "  %-32s %s\n", name, option->help);
+		free(name);
+	}
+}
+
 /* ---- the sample file ---- */
 
 #define CONF_SAMPLE_WIDTH 98

@@ -102,8 +102,9 @@ static const struct option option_table[] = {
     /* ---- [service NAME] ---- */
     {SERVICE("listen", listen_text), TEXT, .flags = OPTION_REQUIRED, .example = "127.0.0.1:10001",
 	.help = "Addresses to listen on, separated by blanks or commas: 127.0.0.1:80, [::1]:80, "
-		"localhost:80, *:80 for every IPv4 address, unix:/run/x.sock. Port 0 lets the "
-		"kernel choose."},
+		"localhost:80, *:80 for every IPv4 address, 80 alone for 127.0.0.1:80, "
+		"unix:/run/x.sock. Port 0 lets the kernel choose. A unix socket is open to every "
+		"user (mode 0666) who may reach its folder."},
     {SERVICE("backlog", backlog), COUNT(1, 65535), .fallback = "4096", .flags = OPTION_LIMIT,
 	.help = "Connections that may wait in the kernel to be accepted."},
     {SERVICE("protocol", protocol), CHOICE(option_protocols), .flags = OPTION_REQUIRED,

@@ -78,7 +78,7 @@ instance_start(struct instance *instance, uint64_t now)
 	instance->fds[0] = spawned.in;
 	instance->fds[1] = spawned.out;
 	instance->incarnation++;
-	instance->offered = instance->was_killed = instance->was_asked = false;
+	instance->offered = instance->was_killed = instance->was_asked = instance->at_fault = false;
 	instance->due = 0;
 	instance->why[0] = '\0';
 	output_open(
@@ -131,8 +131,12 @@ instance_kill(struct instance *instance, const char *why)
 		instance_doom(instance, why);
 	else if (why != instance->why)
 		snprintf(instance->why, sizeof(instance->why), "%s", why);
-	log_info("service %s: instance %u (pid %ld) is killed: %s", instance_service(instance),
-	    instance->slot, (long)instance->pid, why);
+	if (instance->at_fault)
+		log_warnx("service %s: instance %u (pid %ld) is killed: %s (see docs/programs.md)",
+		    instance_service(instance), instance->slot, (long)instance->pid, why);
+	else
+		log_info("service %s: instance %u (pid %ld) is killed: %s",
+		    instance_service(instance), instance->slot, (long)instance->pid, why);
 	instance->was_killed = true;
 	instance->due = 0;
 	instance_signal(instance, SIGKILL);
@@ -181,6 +185,8 @@ instance_watch(struct instance *instance, uint64_t now)
 		return MASTER_NEVER;
 	if (view.state == POOL_BROKEN) {
 		instance_doom(instance, pool_reason_text(view.reason));
+		instance->at_fault =
+		    view.reason != POOL_REASON_HOLDER_DIED && view.reason != POOL_REASON_CANCELLED;
 		instance->due = now + (view.reason == POOL_REASON_CLOSED ? INSTANCE_CLOSING : 0);
 		return instance->due;
 	}

@@ -37,6 +37,7 @@ struct instance {
 	int fds[2];           /* owns; to its stdin, from its stdout; -1 where closed */
 	bool offered;         /* the pool may give it out */
 	bool was_killed;      /* by us */
+	bool at_fault;        /* it broke its contract: that is worth a warning */
 	bool was_asked;       /* TERM was sent */
 	uint64_t due;         /* of the next step of dooming or stopping; 0 for none */
 	char why[128];        /* why we end it; "" when we do not */

@@ -43,17 +43,19 @@ static const struct option main_long[] = {
 static void
 main_print_usage(FILE *out)
 {
-	fputs("usage: hostlerd [-tTv] [-f FILE]\n"
-	      "       hostlerd [-tTv] run [--KEY VALUE ...] [-- COMMAND ...]\n"
-	      "\n"
-	      "  -f FILE  the configuration (" MAIN_FILE ")\n"
-	      "  -t       check it and exit\n"
-	      "  -T       print every value and where it comes from, and exit\n"
-	      "  -v       log more\n"
-	      "  -V       print version and build, and exit\n"
-	      "  -h       print this\n"
-	      "\n"
-	      "hostlerd run serves one program without a file; alone it is a demonstration.\n",
+	fputs(
+	    "usage: hostlerd [-tTv] [-f FILE]\n"
+	    "       hostlerd [-tTv] run [--KEY VALUE ...] [-- COMMAND ...]\n"
+	    "\n"
+	    "  -f FILE  the configuration (" MAIN_FILE ")\n"
+	    "  -t       check it and exit\n"
+	    "  -T       print every value and where it comes from, and exit\n"
+	    "  -v       log more\n"
+	    "  -V       print version and build, and exit\n"
+	    "  -h       print this\n"
+	    "\n"
+	    "hostlerd run serves one program without a file; alone it is a demonstration.\n"
+	    "hostlerd run --help lists its options; hostler.conf.sample has the same for a file.\n",
 	    out);
 }
 
@@ -73,6 +75,29 @@ main_hold_standard(void)
 			_exit(1);
 	/* What else we were started with is no child's business. */
 	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
+}
+
+/* Whether `--help` or `-h` stands among the options of `run`; behind `--` it is the program's. */
+static bool
+main_wants_help(const struct main_options *options)
+{
+	for (int i = 0; i < options->argc && strcmp(options->argv[i], "--") != 0; i++)
+		if (strcmp(options->argv[i], "--help") == 0 || strcmp(options->argv[i], "-h") == 0)
+			return true;
+	return false;
+}
+
+static void
+main_print_run_help(void)
+{
+	puts(
+	    "usage: hostlerd run [--KEY VALUE ...] [-- COMMAND ...]\n"
+	    "\n"
+	    "  hostlerd run --listen 127.0.0.1:10001 -- python3 upper.py\n"
+	    "  hostlerd run --listen unix:/tmp/a.sock --protocol frame --framing frame -- ./model\n"
+	    "\n"
+	    "Every key of a configuration file is an option, shown here with its default:\n");
+	conf_print_options(stdout);
 }
 
 /* Returns -1 to go on, else the exit status. */
@@ -107,12 +132,18 @@ main_parse(struct main_options *options, int argc, char **argv)
 		}
 	}
 	options->is_run = optind < argc && strcmp(argv[optind], "run") == 0;
+	if (optind < argc && !options->is_run && access(argv[optind], R_OK) == 0)
+		fprintf(stderr, "%s: did you mean -f %s?\n", argv[optind], argv[optind]);
 	if ((optind < argc && !options->is_run) || (options->is_run && options->file != NULL)) {
 		main_print_usage(stderr);
 		return MAIN_USAGE;
 	}
 	options->argc = argc - optind - options->is_run;
 	options->argv = argv + optind + options->is_run;
+	if (options->is_run && main_wants_help(options)) {
+		main_print_run_help();
+		return 0;
+	}
 	return -1;
 }
 

@@ -410,16 +410,24 @@ program_look(struct program *program)
 
 /* ---- time ---- */
 
-/* It read the whole request, and says nothing: the usual reason is a buffer that is not flushed. */
+/* It read the whole request, and no reply came: it forgot to flush, or to end what it says. */
 static void
 program_hint(struct program *program, struct link *link)
 {
+	size_t begun = buf_length(&link->reply);
+
 	if (link->hinted || !link_is_mute(link, program->service->worker->now, PROGRAM_MUTE_TIME))
 		return;
 	link->hinted = true;
-	log_warnx("service %s: instance %u (pid %u) has read a request and said nothing for 5 "
-		  "seconds: does it flush its output? (see programs.md)",
-	    program->service->conf->name, link->slot, link->pid);
+	if (begun > 0)
+		log_warnx("service %s: instance %u (pid %u) has said %zu bytes in 5 seconds and "
+			  "not ended its reply: does it write the newline? (see docs/programs.md)",
+		    program->service->conf->name, link->slot, link->pid, begun);
+	else
+		log_warnx("service %s: instance %u (pid %u) has read a request and said nothing "
+			  "for 5 seconds: does it flush its output, or wait for the end of its "
+			  "input? (see docs/programs.md)",
+		    program->service->conf->name, link->slot, link->pid);
 }
 
 /*

@@ -88,3 +88,21 @@ def test_a_standing_worker_does_not_swallow_the_instances(start):
             assert reply in (b"%d" % number, b"ERR failed", b"ERR timeout")
             failed += reply.startswith(b"ERR")
     assert failed <= 2, "only what the standing worker had given to an instance"
+
+
+def test_run_explains_itself():
+    done = harness.hostlerd("run", "--help")
+    assert done.returncode == 0
+    assert "--listen" in done.stdout and "--hostler.workers" in done.stdout
+    # behind -- it is the program's own
+    done = harness.hostlerd("-t", "run", "--", "/bin/true", "--help")
+    assert done.returncode == 0 and "usage" not in done.stdout
+
+
+def test_a_reply_without_its_newline_is_named(start, folder):
+    """Whoever writes all but the newline is not sent looking for a flush."""
+    script = folder / "no-newline.sh"
+    script.write_text('while read -r line; do printf %s "$line"; done\n')
+    daemon = start({"a": pool(f"sh {script}", request_timeout="30s")})
+    daemon.connect().send(b"ping\n")
+    daemon.wait_log(r"has said 4 bytes .* does it write the newline", timeout=9)
