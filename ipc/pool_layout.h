@@ -167,16 +167,23 @@ pool_rests(const struct pool *pool)
 	return false;
 }
 
+/* Notes in the map whether the slot rests. */
 static inline void
-pool_set_slot(struct pool *pool, unsigned slot, uint64_t word)
+pool_map_slot(struct pool *pool, unsigned slot, uint64_t word)
 {
 	uint64_t bit = UINT64_C(1) << slot % 64;
 
-	atomic_store_explicit(&pool->slots[slot].word, word, memory_order_release);
 	if (pool_word_state(word) == POOL_FREE)
 		pool->books->rested[slot / 64] |= bit;
 	else
 		pool->books->rested[slot / 64] &= ~bit;
+}
+
+static inline void
+pool_set_slot(struct pool *pool, unsigned slot, uint64_t word)
+{
+	atomic_store_explicit(&pool->slots[slot].word, word, memory_order_release);
+	pool_map_slot(pool, slot, word);
 }
 
 #endif

@@ -123,10 +123,13 @@ pool_rebuild_slots(struct pool *pool)
 		    (pool_word_state(word) == POOL_LEASED &&
 			pool_word_owner(word) >= pool->shape.workers)) {
 			atomic_store(&slot->reason, POOL_REASON_UNKNOWN);
-			word = pool_word(POOL_BROKEN, 0, 0, (uint32_t)offered);
+			pool_set_slot(pool, i, pool_word(POOL_BROKEN, 0, 0, (uint32_t)offered));
 			pool->wake_master = true;
+			continue;
 		}
-		pool_set_slot(pool, i, word);
+		/* Never written back as it was read: its owner takes up a lease without the lock.
+		 */
+		pool_map_slot(pool, i, word);
 	}
 }
 
