@@ -311,7 +311,7 @@ main(void)
 	TCase *stopped = tcase_create("stopped");
 	const char *given = getenv("HOSTLER_SEED");
 
-	seed = given != NULL ? strtoull(given, NULL, 10) : clock_now() | 1;
+	seed = given != NULL && *given != '\0' ? strtoull(given, NULL, 10) : clock_now() | 1;
 	tcase_set_timeout(inside, 60);
 	tcase_add_loop_test(inside, test_killed_at_each_point, 0, (int)drill_count());
 	tcase_add_loop_test(inside, test_repair_killed_too, 0, (int)drill_count());
