@@ -5,7 +5,6 @@
  */
 #include "common/stats.h"
 
-#include "common/log.h"
 #include "common/mem.h"
 
 #include <stdlib.h>
@@ -25,32 +24,39 @@ static const struct {
 static size_t
 stats_size(const struct stats *stats)
 {
-	size_t rows = (size_t)stats->workers * stats->services;
-
-	return (rows + 1) * sizeof(struct stats_row); /* the last one holds `said` */
+	return (stats->workers + 1) * sizeof(struct stats_row); /* the last one holds `said` */
 }
 
 struct stats *
-stats_new(unsigned workers, unsigned services)
+stats_new(unsigned workers)
 {
 	struct stats *stats = mem_alloc(1, sizeof(*stats));
 	void *memory;
 
 	stats->workers = workers;
-	stats->services = services;
+	stats->holders = 1;
 	memory = mmap(
 	    NULL, stats_size(stats), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED)
-		fatal("cannot map %zu bytes for the counters", stats_size(stats));
+	if (memory == MAP_FAILED) {
+		free(stats);
+		return NULL;
+	}
 	stats->rows = memory;
-	stats->said = &stats->rows[(size_t)workers * services].open;
+	stats->said = &stats->rows[workers].open;
+	return stats;
+}
+
+struct stats *
+stats_hold(struct stats *stats)
+{
+	stats->holders++;
 	return stats;
 }
 
 void
 stats_free(struct stats *stats)
 {
-	if (!stats)
+	if (stats == NULL || --stats->holders > 0)
 		return;
 	munmap(stats->rows, stats_size(stats));
 	free(stats);
@@ -63,32 +69,22 @@ stats_read(const _Atomic uint64_t *word)
 }
 
 uint64_t
-stats_total(const struct stats *stats, unsigned service, enum counter counter)
+stats_total(const struct stats *stats, enum counter counter)
 {
 	uint64_t total = 0;
 
 	for (unsigned worker = 0; worker < stats->workers; worker++)
-		total += stats_read(&stats_row(stats, worker, service)->counters[counter]);
+		total += stats_read(&stats_row(stats, worker)->counters[counter]);
 	return total;
 }
 
 uint64_t
-stats_open(const struct stats *stats, unsigned service)
+stats_open(const struct stats *stats)
 {
 	uint64_t total = 0;
 
 	for (unsigned worker = 0; worker < stats->workers; worker++)
-		total += stats_read(&stats_row(stats, worker, service)->open);
-	return total;
-}
-
-uint64_t
-stats_open_all(const struct stats *stats)
-{
-	uint64_t total = 0;
-
-	for (unsigned service = 0; service < stats->services; service++)
-		total += stats_open(stats, service);
+		total += stats_read(&stats_row(stats, worker)->open);
 	return total;
 }
 

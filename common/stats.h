@@ -1,6 +1,7 @@
 /*
- * Counters in shared memory: one row for each worker id and service, written by that worker alone,
- * read by anybody. Counting costs a load and a store; a dead worker's counts stay.
+ * Counters in shared memory, of one service or of the whole daemon: one row for each worker id,
+ * written by that worker alone, read by anybody. Counting costs a load and a store; what a dead
+ * worker counted stays, and so does what was counted before a reload.
  */
 #ifndef COMMON_STATS_H
 #define COMMON_STATS_H
@@ -42,19 +43,23 @@ struct stats_row {
 };
 
 struct stats {
-	unsigned workers, services;
-	struct stats_row *rows; /* shared mapping: [worker][service] */
+	unsigned workers;
+	unsigned holders;
+	struct stats_row *rows; /* owns; shared mapping, one for each worker id */
 	_Atomic uint64_t *said; /* in the mapping, behind the rows */
 };
 
-/* Maps zeroed shared memory, to be inherited by fork. fatal() when there is none. */
-struct stats *stats_new(unsigned workers, unsigned services);
+/* Maps zeroed shared memory, to be inherited by fork. NULL with errno when there is none. */
+struct stats *stats_new(unsigned workers);
+/* One more owner; each calls stats_free(). Returns its argument. */
+struct stats *stats_hold(struct stats *stats);
+/* The last owner unmaps it. */
 void stats_free(struct stats *stats);
 
 static inline struct stats_row *
-stats_row(const struct stats *stats, unsigned worker, unsigned service)
+stats_row(const struct stats *stats, unsigned worker)
 {
-	return &stats->rows[(size_t)worker * stats->services + service];
+	return &stats->rows[worker];
 }
 
 /* For the one writer of the row. */
@@ -68,10 +73,8 @@ stats_count(struct stats_row *row, enum counter counter)
 }
 
 /* Sums over all workers. */
-uint64_t stats_total(const struct stats *stats, unsigned service, enum counter counter);
-uint64_t stats_open(const struct stats *stats, unsigned service);
-/* Connections open in all services. */
-uint64_t stats_open_all(const struct stats *stats);
+uint64_t stats_total(const struct stats *stats, enum counter counter);
+uint64_t stats_open(const struct stats *stats);
 /* True for one caller a second among all processes: who may log that descriptors are short. */
 bool stats_first_this_second(const struct stats *stats, uint64_t second);
 const char *stats_counter_name(enum counter counter);

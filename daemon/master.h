@@ -47,8 +47,9 @@ struct master {
 	struct event *looked;                  /* owns; on wake_master */
 
 	struct listen_set listen;
-	struct stats *stats; /* owns */
-	unsigned ids;        /* worker ids */
+	struct stats **stats; /* owns; one for each service */
+	struct stats *sum;    /* owns; of all services */
+	unsigned ids;         /* worker ids */
 	int *wakes;          /* owns; an eventfd for each worker id */
 	int wake_master;     /* owns; eventfd */
 	struct pool **pools; /* owns; one for each service, NULL where it needs none */

@@ -47,13 +47,26 @@ master_eventfd(void)
 	return fd;
 }
 
+static struct stats *
+master_new_stats(const struct master *master)
+{
+	struct stats *stats = stats_new(master->ids);
+
+	if (stats == NULL)
+		fatal("cannot map memory for the counters");
+	return stats;
+}
+
 static void
 master_make_shared(struct master *master)
 {
 	const struct conf *conf = master->conf;
 
 	master->ids = master_count_ids(conf);
-	master->stats = stats_new(master->ids, conf->service_count);
+	master->sum = master_new_stats(master);
+	master->stats = mem_alloc(conf->service_count + 1, sizeof(*master->stats));
+	for (unsigned i = 0; i < conf->service_count; i++)
+		master->stats[i] = master_new_stats(master);
 	master->wakes = mem_alloc(master->ids, sizeof(int));
 	for (unsigned i = 0; i < master->ids; i++)
 		master->wakes[i] = master_eventfd();
@@ -234,11 +247,13 @@ master_close_shared(struct master *master)
 	for (unsigned i = 0; i < master->conf->service_count; i++) {
 		service_close(&master->services[i]);
 		pool_free(master->pools[i]);
+		stats_free(master->stats[i]);
 	}
 	for (unsigned i = 0; i < master->ids; i++)
 		close(master->wakes[i]);
 	close(master->wake_master);
-	stats_free(master->stats);
+	stats_free(master->sum);
+	free(master->stats);
 	free(master->wakes);
 	free(master->pools);
 	free(master->services);

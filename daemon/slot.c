@@ -233,8 +233,9 @@ slot_bury(struct slot *slot)
 	for (unsigned i = 0; i < master->conf->service_count; i++) {
 		if (master->pools[i] != NULL)
 			pool_bury(master->pools[i], slot->id);
-		atomic_store(&stats_row(master->stats, slot->id, i)->open, 0);
+		atomic_store(&stats_row(master->stats[i], slot->id)->open, 0);
 	}
+	atomic_store(&stats_row(master->sum, slot->id)->open, 0);
 }
 
 void

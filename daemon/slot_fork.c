@@ -82,6 +82,7 @@ static void __attribute__((noreturn)) slot_fork_child(struct slot *slot, int cha
 	    .listener_count = master->listen.count,
 	    .pools = master->pools,
 	    .stats = master->stats,
+	    .sum = master->sum,
 	};
 	char role[32];
 

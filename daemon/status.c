@@ -109,13 +109,13 @@ status_addresses(const struct master *master, unsigned service)
 }
 
 static json_t *
-status_counters(const struct stats *stats, unsigned service)
+status_counters(const struct stats *stats)
 {
 	json_t *counters = json_object();
 
 	for (int i = 0; i < COUNTER_COUNT; i++)
 		json_object_set_new(counters, stats_counter_name((enum counter)i),
-		    status_number(stats_total(stats, service, (enum counter)i)));
+		    status_number(stats_total(stats, (enum counter)i)));
 	return counters;
 }
 
@@ -149,7 +149,7 @@ status_service(const struct master *master, const struct service *service, uint6
 	json_object_set_new(object, "state", json_string(status_service_state(service)));
 	json_object_set_new(object, "backoff", status_seconds(now, service->loop.not_before));
 	json_object_set_new(
-	    object, "connections", status_number(stats_open(master->stats, service->index)));
+	    object, "connections", status_number(stats_open(master->stats[service->index])));
 	json_object_set_new(object, "max_connections", status_number(conf->max_connections));
 	json_object_set_new(object, "waiting", status_number(figures.waiting));
 	json_object_set_new(object, "queue", status_number(conf->queue));
@@ -157,7 +157,7 @@ status_service(const struct master *master, const struct service *service, uint6
 	json_object_set_new(object, "refused", status_number(figures.refused));
 	json_object_set_new(object, "violations", status_number(figures.violations));
 	json_object_set_new(object, "rebuilds", status_number(figures.rebuilds));
-	json_object_set_new(object, "counters", status_counters(master->stats, service->index));
+	json_object_set_new(object, "counters", status_counters(master->stats[service->index]));
 	json_object_set_new(object, "instances", status_instances(service, now));
 	return object;
 }
@@ -185,8 +185,8 @@ status_worker(const struct master *master, const struct slot *slot, uint64_t now
 	};
 	uint64_t open = 0;
 
-	for (unsigned i = 0; i < master->conf->service_count && slot->pid > 0; i++)
-		open += atomic_load(&stats_row(master->stats, slot->id, i)->open);
+	if (slot->pid > 0)
+		open = atomic_load(&stats_row(master->sum, slot->id)->open);
 	return json_pack("{s:i, s:i, s:o, s:s, s:o, s:o, s:i, s:o}", "worker", (int)slot->place,
 	    "id", (int)slot->id, "pid", status_pid(slot->pid), "state", states[slot->state], "age",
 	    status_seconds(slot->since, now), "connections", status_number(open), "starts",

@@ -41,7 +41,7 @@ listener_say_short(struct worker *worker, const char *why)
 {
 	uint64_t second = worker->now / CLOCK_SECOND;
 
-	if (stats_first_this_second(worker->start->stats, second))
+	if (stats_first_this_second(worker->start->sum, second))
 		log_warnx("accepting pauses: %s; connections that are open go on", why);
 }
 
@@ -53,6 +53,13 @@ listener_pause_for_fds(struct listener *listener, const char *why)
 	listener_pause(listener, LISTENER_PAUSE_US);
 }
 
+static void
+listener_leave(struct service *service)
+{
+	atomic_fetch_sub(&service->stats->open, 1);
+	atomic_fetch_sub(&service->worker->sum->open, 1);
+}
+
 /* Takes a place under both limits; gives it back and returns false when there is none. */
 static bool
 listener_enter(struct service *service)
@@ -61,10 +68,11 @@ listener_enter(struct service *service)
 
 	/* First in, then count: two workers can both step back, but never both stay. */
 	atomic_fetch_add(&service->stats->open, 1);
-	if (stats_open(start->stats, service->index) <= service->conf->max_connections &&
-	    stats_open_all(start->stats) <= start->conf->max_connections)
+	atomic_fetch_add(&service->worker->sum->open, 1);
+	if (stats_open(start->stats[service->index]) <= service->conf->max_connections &&
+	    stats_open(start->sum) <= start->conf->max_connections)
 		return true;
-	atomic_fetch_sub(&service->stats->open, 1);
+	listener_leave(service);
 	return false;
 }
 
@@ -85,7 +93,7 @@ listener_accept(struct listener *listener)
 	if (fd < 0) {
 		int error = errno;
 
-		atomic_fetch_sub(&service->stats->open, 1);
+		listener_leave(service);
 		if (error == EMFILE || error == ENFILE || error == ENOBUFS || error == ENOMEM)
 			listener_pause_for_fds(listener, "the system has no descriptors left");
 		return error == ECONNABORTED || error == EINTR;
@@ -102,7 +110,7 @@ listener_accept(struct listener *listener)
 static bool
 listener_has_share(const struct worker *worker)
 {
-	uint64_t share = stats_open_all(worker->start->stats) / worker->start->conf->workers;
+	uint64_t share = stats_open(worker->start->sum) / worker->start->conf->workers;
 
 	return worker->open > share + share / 8 + LISTENER_SLACK;
 }
@@ -202,7 +210,7 @@ listener_released(struct service *service)
 	struct worker *worker = service->worker;
 	static const struct timeval now = {0};
 
-	atomic_fetch_sub(&service->stats->open, 1);
+	listener_leave(service);
 	for (unsigned i = 0; i < worker->start->listener_count; i++)
 		if (worker->listeners[i].paused && worker->listeners[i].event != NULL) {
 			evtimer_add(worker->listener_timer, &now);

@@ -46,6 +46,7 @@ struct worker {
 	unsigned round;               /* counts turns */
 	struct conn_list turn;        /* connections with something to do in this turn */
 	struct conn_list closed;      /* freed at the end of the turn */
+	struct stats_row *sum;        /* borrows; of the whole daemon, as each service's stats */
 	unsigned open;                /* connections */
 	int fd_limit;                 /* descriptors from here on are kept for instances */
 	bool draining;

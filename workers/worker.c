@@ -420,7 +420,7 @@ worker_open_service(struct worker *worker, unsigned index)
 	service->worker = worker;
 	service->proto = proto_find(service->conf->protocol);
 	service->handler = handler_find(service->conf->handler);
-	service->stats = stats_row(start->stats, start->id, index);
+	service->stats = stats_row(start->stats[index], start->id);
 	TAILQ_INIT(&service->conns);
 	deadline_open(&service->idles, worker->base, &worker->now, conn_on_idle);
 	deadline_open(&service->messages, worker->base, &worker->now, conn_on_message_late);
@@ -467,6 +467,7 @@ worker_open(struct worker *worker, const struct worker_start *start)
 	worker->start = start;
 	worker->base = worker_new_base();
 	worker->now = clock_now();
+	worker->sum = stats_row(start->sum, start->id);
 	worker->scratch = mem_alloc(1, WORKER_SCRATCH);
 	worker->services = mem_alloc(start->conf->service_count, sizeof(*worker->services));
 	worker->fd_limit = worker_fd_limit(start->conf);

@@ -23,7 +23,8 @@ struct worker_start {
 	const struct worker_listener *listeners;
 	unsigned listener_count;
 	struct pool *const *pools; /* one for each service; NULL where the handler needs none */
-	const struct stats *stats;
+	struct stats *const *stats; /* one for each service */
+	const struct stats *sum;    /* of the whole daemon */
 };
 
 /*

@@ -10,21 +10,18 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#define WORKERS  3
-#define SERVICES 2
-#define ROUNDS   100000
+#define WORKERS 3
+#define ROUNDS  100000
 
 static void
 count_as_worker(const struct stats *stats, unsigned worker)
 {
-	for (unsigned service = 0; service < SERVICES; service++) {
-		struct stats_row *row = stats_row(stats, worker, service);
+	struct stats_row *row = stats_row(stats, worker);
 
-		for (int i = 0; i < ROUNDS; i++)
-			stats_count(row, COUNTER_requests);
-		stats_count(row, COUNTER_fd_pauses);
-		atomic_store(&row->open, 10 * (worker + 1) + service);
-	}
+	for (int i = 0; i < ROUNDS; i++)
+		stats_count(row, COUNTER_requests);
+	stats_count(row, COUNTER_fd_pauses);
+	atomic_store(&row->open, 10 * (worker + 1));
 }
 
 static void
@@ -41,21 +38,17 @@ fork_worker(const struct stats *stats, unsigned worker, pid_t *pid)
 
 START_TEST(counts_of_dead_workers_stay)
 {
-	struct stats *stats = stats_new(WORKERS, SERVICES);
+	struct stats *stats = stats_new(WORKERS);
 	pid_t pids[WORKERS];
 
 	for (unsigned worker = 0; worker < WORKERS; worker++)
 		fork_worker(stats, worker, &pids[worker]);
 	for (unsigned worker = 0; worker < WORKERS; worker++)
 		ck_assert_int_eq(waitpid(pids[worker], NULL, 0), pids[worker]);
-	for (unsigned service = 0; service < SERVICES; service++) {
-		ck_assert_uint_eq(
-		    stats_total(stats, service, COUNTER_requests), (uint64_t)WORKERS * ROUNDS);
-		ck_assert_uint_eq(stats_total(stats, service, COUNTER_fd_pauses), WORKERS);
-		ck_assert_uint_eq(stats_total(stats, service, COUNTER_replies), 0);
-		ck_assert_uint_eq(stats_open(stats, service), 60 + WORKERS * service);
-	}
-	ck_assert_uint_eq(stats_open_all(stats), 120 + WORKERS);
+	ck_assert_uint_eq(stats_total(stats, COUNTER_requests), (uint64_t)WORKERS * ROUNDS);
+	ck_assert_uint_eq(stats_total(stats, COUNTER_fd_pauses), WORKERS);
+	ck_assert_uint_eq(stats_total(stats, COUNTER_replies), 0);
+	ck_assert_uint_eq(stats_open(stats), 60);
 	stats_free(stats);
 }
 END_TEST
@@ -72,7 +65,7 @@ race_as_worker(const struct stats *stats, atomic_uchar *winners)
 
 START_TEST(one_may_speak_each_second)
 {
-	struct stats *stats = stats_new(WORKERS, SERVICES);
+	struct stats *stats = stats_new(WORKERS);
 	atomic_uchar *winners =
 	    mmap(NULL, ROUNDS + 1, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	pid_t pids[WORKERS];
@@ -99,31 +92,33 @@ START_TEST(one_may_speak_each_second)
 	ck_assert(!stats_first_this_second(stats, ROUNDS + 1));
 	munmap(winners, ROUNDS + 1);
 	/* The word behind the rows is nobody's counter. */
-	ck_assert_uint_eq(stats_open_all(stats), 0);
+	ck_assert_uint_eq(stats_open(stats), 0);
 	stats_free(stats);
 }
 END_TEST
 
 START_TEST(rows_share_no_cache_line)
 {
-	struct stats *stats = stats_new(WORKERS, SERVICES);
+	struct stats *stats = stats_new(WORKERS);
 	const char *base = (const char *)stats->rows;
 
 	ck_assert_uint_eq((uintptr_t)base % 64, 0);
 	ck_assert_uint_eq(_Alignof(struct stats_row), 64); /* and so is its size a multiple */
 	for (unsigned worker = 0; worker < WORKERS; worker++)
-		for (unsigned service = 0; service < SERVICES; service++)
-			ck_assert_ptr_eq((const char *)stats_row(stats, worker, service),
-			    base + (worker * SERVICES + service) * sizeof(struct stats_row));
+		ck_assert_ptr_eq((const char *)stats_row(stats, worker),
+		    base + worker * sizeof(struct stats_row));
 	stats_free(stats);
 }
 END_TEST
 
-START_TEST(no_services_and_no_handle)
+START_TEST(the_last_holder_frees)
 {
-	struct stats *stats = stats_new(0, 0);
+	struct stats *stats = stats_new(0);
 
-	ck_assert_uint_eq(stats_open_all(stats), 0);
+	ck_assert_uint_eq(stats_open(stats), 0);
+	ck_assert_ptr_eq(stats_hold(stats), stats);
+	stats_free(stats);
+	ck_assert_uint_eq(stats_open(stats), 0); /* a sanitizer would complain */
 	stats_free(stats);
 	stats_free(NULL);
 }
@@ -181,7 +176,7 @@ main(void)
 	tcase_add_test(tcase, counts_of_dead_workers_stay);
 	tcase_add_test(tcase, one_may_speak_each_second);
 	tcase_add_test(tcase, rows_share_no_cache_line);
-	tcase_add_test(tcase, no_services_and_no_handle);
+	tcase_add_test(tcase, the_last_holder_frees);
 	tcase_add_test(tcase, counters_have_names);
 	tcase_add_test(tcase, kinds_that_go_together);
 	suite_add_tcase(suite, tcase);
