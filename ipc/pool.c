@@ -4,6 +4,8 @@
  * crash is survived.
  */
 #include "ipc/pool.h"
+
+#include "common/clock.h"
 #include "ipc/pool_layout.h"
 
 #define POOL_POINT_BASE 40000
@@ -24,162 +26,29 @@ pool_reason_text(enum pool_reason reason)
 	return reason < POOL_REASON_COUNT ? texts[reason] : texts[POOL_REASON_UNKNOWN];
 }
 
-/* ---- granting ---- */
-
-/* pool_next_grant() looks at all slots again: a grant may be on one that it has passed. */
-static void
-pool_search(struct pool *pool)
-{
-	pool->untold = true;
-	pool->cursor = 0;
-}
-
-static void
-pool_wake(struct pool *pool, unsigned worker)
-{
-	if (worker == pool->self) {
-		pool_search(pool);
-		pool->self_grants++;
-		return;
-	}
-	pool->wakes[worker / 64] |= UINT64_C(1) << worker % 64;
-	pool->wake_workers = true;
-}
-
-static void
-pool_trace_grant(struct pool *pool, const struct pool_trace *grant)
-{
-	struct pool_books *books = pool->books;
-	uint64_t n = atomic_load_explicit(&books->grants, memory_order_relaxed);
-
-	if (grant->arrival < books->last_granted && !grant->again)
-		atomic_fetch_add_explicit(&books->violations, 1, memory_order_relaxed);
-	if (grant->arrival > books->last_granted)
-		books->last_granted = grant->arrival;
-	books->trace[n % POOL_TRACE] = *grant;
-	atomic_store_explicit(&books->grants, n + 1, memory_order_relaxed);
-}
-
-/* The slot goes to a worker: arrival and deadline first, the commit word last. */
-static void
-pool_lease(
-    struct pool *pool, unsigned slot, uint64_t now, uint64_t arrival, unsigned worker, bool again)
-{
-	/* A lease of another worker counts no message until that worker has taken it up. */
-	unsigned messages = worker == pool->self;
-
-	struct pool_slot *s = &pool->slots[slot];
-	uint32_t incarnation =
-	    pool_word_incarnation(atomic_load_explicit(&s->word, memory_order_relaxed));
-
-	atomic_store_explicit(&s->arrival, arrival, memory_order_relaxed);
-	POOL_POINT();
-	atomic_store_explicit(&s->deadline, now + pool->shape.lease_time, memory_order_relaxed);
-	POOL_POINT();
-	pool_set_slot(pool, slot, pool_word(POOL_LEASED, worker, messages, incarnation));
-	POOL_POINT();
-	pool_trace_grant(pool, &(struct pool_trace){.arrival = arrival,
-				   .time = now,
-				   .slot = slot,
-				   .incarnation = incarnation,
-				   .worker = worker,
-				   .again = again});
-	POOL_POINT();
-}
-
-/* The lowest resting slot, so that warm ones stay warm; false when there is none. A bit that lies
- * is cleared. */
-static bool
-pool_resting_slot(struct pool *pool, unsigned *slot)
-{
-	for (unsigned i = 0; i < (pool->shape.slots + 63) / 64; i++) {
-		for (uint64_t bits = pool->books->rested[i]; bits != 0; bits &= bits - 1) {
-			*slot = i * 64 + (unsigned)__builtin_ctzll(bits);
-			if (*slot < pool->shape.slots &&
-			    pool_word_state(atomic_load(&pool->slots[*slot].word)) == POOL_FREE)
-				return true;
-			pool->books->rested[i] &= ~(bits & -bits);
-		}
-	}
-	return false;
-}
-
-/* The oldest ticket and its commit word; damaged links are mended first. POOL_NONE when nobody
- * waits. */
-static uint32_t
-pool_oldest(struct pool *pool, uint64_t *word)
-{
-	for (int tries = 0; tries < 2; tries++) {
-		uint32_t cell = pool->books->head;
-
-		if (cell >= pool->cells)
-			return POOL_NONE;
-		*word = atomic_load_explicit(&pool->line[cell].word, memory_order_relaxed);
-		if ((*word & POOL_CELL_WAITING) != 0 &&
-		    pool_cell_owner(*word) < pool->shape.workers)
-			return cell;
-		pool_rebuild(pool);
-	}
-	return POOL_NONE;
-}
-
-void
-pool_match(struct pool *pool, uint64_t now)
-{
-	uint32_t cell;
-	uint64_t word;
-	unsigned slot;
-
-	while ((cell = pool_oldest(pool, &word)) != POOL_NONE && pool_resting_slot(pool, &slot)) {
-		struct pool_cell *c = &pool->line[cell];
-
-		pool_lease(pool, slot, now, atomic_load_explicit(&c->arrival, memory_order_relaxed),
-		    pool_cell_owner(word), (word & POOL_CELL_AGAIN) != 0);
-		pool_wake(pool, pool_cell_owner(word));
-		pool_line_remove(pool, cell);
-		POOL_POINT();
-	}
-}
-
-/* Whether the worker has a lease on the slot that it does not know of. */
-static bool
-pool_has_news(const struct pool *pool, unsigned slot)
-{
-	const struct pool_slot *s = &pool->slots[slot];
-	uint64_t word = atomic_load_explicit(&s->word, memory_order_acquire);
-
-	return pool_word_state(word) == POOL_LEASED && pool_word_owner(word) == pool->self &&
-	       (pool->told[slot].arrival !=
-		       atomic_load_explicit(&s->arrival, memory_order_relaxed) ||
-		   pool->told[slot].incarnation != pool_word_incarnation(word));
-}
-
-/* Notes that the worker knows of its lease on the slot, and fills in the grant. */
-static void
-pool_tell(struct pool *pool, unsigned slot, struct pool_grant *grant)
-{
-	struct pool_slot *s = &pool->slots[slot];
-
-	grant->slot = slot;
-	grant->incarnation = pool_word_incarnation(atomic_load(&s->word));
-	grant->arrival = atomic_load(&s->arrival);
-	pool->told[slot].arrival = grant->arrival;
-	pool->told[slot].incarnation = grant->incarnation;
-}
+#define POOL_HUNGRY_TIME (10 * CLOCK_MS) /* between two words to the master that a ticket waits */
 
 /* ---- the operations ---- */
 
-static bool
-pool_grant_now(
-    struct pool *pool, uint64_t now, uint64_t arrival, bool again, struct pool_grant *grant)
+/* A ticket waits, and the master wants to hear of it: perhaps it starts one more instance. */
+static void
+pool_note_hunger(struct pool *pool, uint64_t now)
 {
-	unsigned slot;
+	if (atomic_load_explicit(&pool->books->waiting, memory_order_relaxed) == 0 ||
+	    atomic_load_explicit(&pool->head->hungry, memory_order_relaxed) == 0 ||
+	    now < pool->hungry_told + POOL_HUNGRY_TIME)
+		return;
+	pool->hungry_told = now;
+	pool->wake_master = true;
+}
 
-	if (pool->books->head < pool->cells || !pool_resting_slot(pool, &slot))
-		return false;
-	pool_lease(pool, slot, now, arrival, pool->self, again);
-	pool_tell(pool, slot, grant);
-	return true;
+/* Tickets that may wait. The master writes it, but nothing here is trusted. */
+static uint64_t
+pool_bound(const struct pool *pool)
+{
+	uint64_t queue = atomic_load_explicit(&pool->head->queue, memory_order_relaxed);
+
+	return queue < pool->shape.queue ? queue : pool->shape.queue;
 }
 
 static bool
@@ -208,7 +77,7 @@ pool_enter(struct pool *pool, uint64_t now, struct pool_ticket *ticket, struct p
 	if (pool_grant_now(pool, now, books->next_arrival, false, grant)) {
 		answer = POOL_GRANTED;
 	} else if (atomic_load_explicit(&books->waiting, memory_order_relaxed) >=
-		       pool->shape.queue ||
+		       pool_bound(pool) ||
 		   !pool_put_in_line(pool, now, books->next_arrival, false, ticket)) {
 		atomic_fetch_add_explicit(&books->refused, 1, memory_order_relaxed);
 		answer = POOL_BUSY;
@@ -218,6 +87,7 @@ pool_enter(struct pool *pool, uint64_t now, struct pool_ticket *ticket, struct p
 		books->next_arrival++;
 	if (answer == POOL_WAITING && pool_reclaim(pool, now))
 		pool_match(pool, now);
+	pool_note_hunger(pool, now);
 	pool_unlock(pool);
 	return answer;
 }
@@ -235,6 +105,7 @@ pool_enter_again(struct pool *pool, uint64_t now, uint64_t arrival, struct pool_
 		answer = POOL_GRANTED;
 	else if (!pool_put_in_line(pool, now, arrival, true, ticket))
 		answer = POOL_BUSY;
+	pool_note_hunger(pool, now);
 	pool_unlock(pool);
 	return answer;
 }
@@ -281,6 +152,14 @@ pool_leases(const struct pool *pool, const struct pool_grant *grant)
 		   grant->arrival;
 }
 
+/* Whether the instance is given nothing more than it has: it is doomed, or retires. */
+static bool
+pool_is_going(const struct pool *pool, const struct pool_grant *grant)
+{
+	return pool_is_doomed(pool, grant) ||
+	       atomic_load(&pool->head->orders[grant->slot].retired) >= grant->incarnation;
+}
+
 unsigned
 pool_send_ahead(struct pool *pool, const struct pool_grant *grant,
     const struct pool_ticket *tickets, unsigned count)
@@ -288,7 +167,7 @@ pool_send_ahead(struct pool *pool, const struct pool_grant *grant,
 	unsigned went = 0;
 
 	pool_lock(pool);
-	if (pool_leases(pool, grant) && !pool_is_doomed(pool, grant)) {
+	if (pool_leases(pool, grant) && !pool_is_going(pool, grant)) {
 		uint64_t word = atomic_load(&pool->slots[grant->slot].word);
 		unsigned messages = pool_word_messages(word);
 
@@ -316,20 +195,17 @@ pool_give(struct pool *pool, const struct pool_grant *grant, uint64_t now, enum 
 	pool_lock(pool);
 	pool_absorb(pool);
 	if (pool_leases(pool, grant)) {
-		struct pool_slot *slot = &pool->slots[grant->slot];
-		bool doomed =
-		    atomic_load(&pool->head->orders[grant->slot].doomed) >= grant->incarnation;
+		uint64_t word;
 
-		if (reason != POOL_REASON_NONE && !doomed) {
-			atomic_store(&slot->reason, reason);
+		if (reason != POOL_REASON_NONE && !pool_is_doomed(pool, grant)) {
+			atomic_store(&pool->slots[grant->slot].reason, reason);
 			POOL_POINT();
 			pool->wake_master = true;
+			word = pool_word(POOL_BROKEN, 0, 0, grant->incarnation);
+		} else {
+			word = pool_let_go(pool, grant->slot, grant->incarnation);
 		}
-		pool_set_slot(pool, grant->slot,
-		    pool_word(doomed                       ? POOL_EMPTY
-			      : reason != POOL_REASON_NONE ? POOL_BROKEN
-							   : POOL_FREE,
-			0, 0, grant->incarnation));
+		pool_set_slot(pool, grant->slot, word);
 		POOL_POINT();
 		/* The same request may come again and be granted the same instance. */
 		pool->told[grant->slot] = (struct pool_told){0};
@@ -348,6 +224,7 @@ pool_give(struct pool *pool, const struct pool_grant *grant, uint64_t now, enum 
 		if (pool->self_grants == 1)
 			pool->untold = untold;
 	}
+	pool_note_hunger(pool, now);
 	pool_unlock(pool);
 	return mine;
 }
@@ -378,39 +255,9 @@ pool_look(struct pool *pool, uint64_t now)
 	pool_absorb(pool);
 	pool_reclaim(pool, now);
 	pool_match(pool, now);
+	pool_note_hunger(pool, now);
 	pool_unlock(pool);
 	pool_search(pool);
-}
-
-/* Takes up a lease that another worker granted. False when it was reclaimed meanwhile. */
-static bool
-pool_claim(struct pool *pool, unsigned slot)
-{
-	_Atomic uint64_t *commit = &pool->slots[slot].word;
-	uint64_t word = atomic_load(commit);
-
-	if (pool_word_state(word) != POOL_LEASED || pool_word_owner(word) != pool->self)
-		return false;
-	if (pool_word_messages(word) > 0)
-		return true;
-	return atomic_compare_exchange_strong(
-	    commit, &word, pool_word(POOL_LEASED, pool->self, 1, pool_word_incarnation(word)));
-}
-
-bool
-pool_next_grant(struct pool *pool, struct pool_grant *grant)
-{
-	if (!pool->untold)
-		return false;
-	for (; pool->cursor < pool->shape.slots; pool->cursor++) {
-		if (!pool_has_news(pool, pool->cursor) || !pool_claim(pool, pool->cursor))
-			continue;
-		pool_tell(pool, pool->cursor, grant);
-		return true;
-	}
-	pool->cursor = 0;
-	pool->untold = false;
-	return false;
 }
 
 bool

@@ -18,10 +18,11 @@
 #define POOL_SLOTS_MAX   1024
 #define POOL_TRACE       4096 /* grants remembered */
 
-/* What the pool is made for. */
+/* What the pool is made for. What of it is in force is told by pool_set_queue(), pool_set_slots().
+ */
 struct pool_shape {
-	unsigned slots;      /* instances */
-	unsigned queue;      /* tickets that may wait; exact */
+	unsigned slots;      /* instances at most */
+	unsigned queue;      /* tickets that may wait at most; the bound in force is exact */
 	unsigned batch;      /* requests of one lease (concurrency) */
 	unsigned workers;    /* worker ids */
 	uint64_t lease_time; /* ns; the deadline of a fresh lease until its holder sets one */
@@ -39,6 +40,7 @@ enum pool_state { POOL_EMPTY, POOL_FREE, POOL_LEASED, POOL_BROKEN };
 	X(TIMEOUT, "did not reply within request_timeout")                                         \
 	X(CANCELLED, "was serving a client that left")                                             \
 	X(HOLDER_DIED, "was held by a worker that died")                                           \
+	X(RETIRED, "is retired")                                                                   \
 	X(UNKNOWN, "was in a state that nobody could explain")
 
 enum pool_reason {
@@ -55,7 +57,7 @@ struct pool;
 /* The one process that made the pool, and every fork of it, reach it through this handle. */
 struct pool *pool_new(const struct pool_shape *shape); /* NULL with errno */
 void pool_free(struct pool *pool);
-/* Starts over, as after pool_new(). Only when no worker is alive. */
+/* Starts over, as after pool_new(), with the bounds in force. Only when no worker is alive. */
 void pool_reset(struct pool *pool);
 
 /* ---- the master's side: no lock, and only words that no worker writes ---- */
@@ -64,6 +66,22 @@ void pool_reset(struct pool *pool);
 void pool_offer(struct pool *pool, unsigned slot, uint32_t incarnation);
 /* The instance is dead or about to be killed; it is never given out again. */
 void pool_doom(struct pool *pool, unsigned slot, uint32_t incarnation);
+/*
+ * The instance has had its day: who holds it finishes, nobody is given it again. Once nobody holds
+ * it, it becomes POOL_BROKEN with POOL_REASON_RETIRED and the master is woken. Wake the workers.
+ */
+void pool_retire(struct pool *pool, unsigned slot, uint32_t incarnation);
+/* How many tickets may wait from now on; more than the pool is made for means just that many. */
+void pool_set_queue(struct pool *pool, unsigned queue);
+/* How many slots the pool is made for. */
+unsigned pool_capacity(const struct pool *pool);
+/*
+ * Only slots below `used` may be offered; walks stop there. Never lies below a slot in use, so a
+ * smaller number may have to be tried again when instances have gone. All of them after pool_new().
+ */
+void pool_set_slots(struct pool *pool, unsigned used);
+/* Whether a ticket that waits is worth a wake-up of the master, from each worker every 10 ms. */
+void pool_set_hungry(struct pool *pool, bool hungry);
 /* The worker is dead; its tickets go, the instances that it held become POOL_BROKEN. */
 void pool_bury(struct pool *pool, unsigned worker);
 /* Whether somebody has swept up behind the worker, so that its id may be used again. */
@@ -101,7 +119,7 @@ unsigned pool_trace(const struct pool *pool, struct pool_trace *out, unsigned ma
 struct pool_hooks {
 	void *arg;
 	void (*wake)(void *arg, unsigned worker); /* another worker was granted something */
-	void (*wake_master)(void *arg);           /* a slot became POOL_BROKEN */
+	void (*wake_master)(void *arg);           /* a slot became POOL_BROKEN; tickets wait */
 	/* The lock could not be had for 200 ms: report it and answer pings; called between tries.
 	 */
 	void (*stuck)(void *arg);

@@ -14,18 +14,22 @@
 #include <stdatomic.h>
 
 #define POOL_MAGIC  UINT32_C(0x484f5354) /* "HOST" */
-#define POOL_LAYOUT 1
+#define POOL_LAYOUT 2
 #define POOL_NONE   UINT32_MAX /* no cell */
 #define POOL_MAP    (POOL_SLOTS_MAX / 64)
 
 struct pool_order {
 	_Atomic uint64_t offered; /* newest incarnation that may be given out */
 	_Atomic uint64_t doomed;  /* newest incarnation that may not be any more */
+	_Atomic uint64_t retired; /* newest incarnation that goes when nobody holds it */
 };
 
 struct pool_head {
 	uint32_t magic, layout;
-	_Atomic uint64_t changes; /* grows after any other word here changed */
+	_Atomic uint64_t changes; /* grows after an order or a death */
+	_Atomic uint64_t queue;   /* tickets that may wait now; not more than it is made for */
+	_Atomic uint64_t used;    /* slots from here on are empty; nobody walks there */
+	_Atomic uint64_t hungry;  /* the master wants to hear of tickets that wait */
 	struct pool_order orders[POOL_SLOTS_MAX];
 	_Atomic uint64_t dead[POOL_WORKERS_MAX]; /* how often the id has died */
 };
@@ -127,6 +131,7 @@ struct pool {
 	unsigned cursor;                       /* where pool_next_grant() goes on looking */
 	uint64_t wakes[POOL_WORKERS_MAX / 64]; /* to be woken after the unlock */
 	bool wake_workers, wake_master;
+	uint64_t hungry_told; /* when this worker last told the master that a ticket waits */
 };
 
 /* A place between two stores where a test may kill the process. */
@@ -155,13 +160,34 @@ void pool_absorb(struct pool *pool);
 /* pool_sweep.c: takes back what was granted to workers that stand still; true when there was any */
 bool pool_reclaim(struct pool *pool, uint64_t now);
 
-/* pool.c: gives resting instances to the oldest tickets; under the lock */
+/* pool_sweep.c: what the word of an instance becomes that nobody holds any more; under the lock */
+uint64_t pool_let_go(struct pool *pool, unsigned slot, uint32_t incarnation);
+
+/* pool_grant.c: gives resting instances to the oldest tickets; under the lock */
 void pool_match(struct pool *pool, uint64_t now);
+/* A lease at once, where nobody waits and an instance rests. */
+bool pool_grant_now(
+    struct pool *pool, uint64_t now, uint64_t arrival, bool again, struct pool_grant *grant);
+/* pool_next_grant() looks at all slots again: a grant may be on one that it has passed. */
+void pool_search(struct pool *pool);
+/* Whether the worker has a lease on the slot that it does not know of. */
+bool pool_has_news(const struct pool *pool, unsigned slot);
+/* Notes that the worker knows of its lease on the slot, and fills in the grant. */
+void pool_tell(struct pool *pool, unsigned slot, struct pool_grant *grant);
+
+/* How far walks over the slots go. The master writes it, but nothing here is trusted. */
+static inline unsigned
+pool_used(const struct pool *pool)
+{
+	uint64_t used = atomic_load_explicit(&pool->head->used, memory_order_relaxed);
+
+	return used < pool->shape.slots ? (unsigned)used : pool->shape.slots;
+}
 
 static inline bool
 pool_rests(const struct pool *pool)
 {
-	for (unsigned i = 0; i < (pool->shape.slots + 63) / 64; i++)
+	for (unsigned i = 0; i < (pool_used(pool) + 63) / 64; i++)
 		if (pool->books->rested[i] != 0)
 			return true;
 	return false;

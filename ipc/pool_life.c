@@ -24,6 +24,8 @@ pool_init(struct pool *pool)
 
 	pool->head->magic = POOL_MAGIC;
 	pool->head->layout = POOL_LAYOUT;
+	pool_set_queue(pool, pool->shape.queue);
+	atomic_store(&pool->head->used, pool->shape.slots);
 	books->head = books->tail = books->spare = POOL_NONE;
 	books->next_arrival = 1;
 	pthread_mutexattr_init(&attr);
@@ -93,11 +95,17 @@ pool_free(struct pool *pool)
 void
 pool_reset(struct pool *pool)
 {
+	uint64_t queue = atomic_load(&pool->head->queue), used = atomic_load(&pool->head->used);
+	uint64_t hungry = atomic_load(&pool->head->hungry);
+
 	memset(pool->head, 0, sizeof(*pool->head));
 	memset(pool->books, 0, sizeof(*pool->books));
 	memset(pool->slots, 0, pool->shape.slots * sizeof(*pool->slots));
 	memset(pool->line, 0, pool->cells * sizeof(*pool->line));
 	pool_init(pool);
+	atomic_store(&pool->head->queue, queue);
+	atomic_store(&pool->head->used, used);
+	atomic_store(&pool->head->hungry, hungry);
 }
 
 void
@@ -105,6 +113,7 @@ pool_attach(struct pool *pool, unsigned worker, const struct pool_hooks *hooks)
 {
 	pool->self = worker;
 	pool->hooks = *hooks;
+	pool->hungry_told = 0;
 	memset(pool->told, 0, pool->shape.slots * sizeof(*pool->told));
 	pool_look(pool, clock_now());
 }

@@ -72,7 +72,7 @@ static bool
 pool_lock_rests(const struct pool *pool)
 {
 #ifdef POOL_STRICT
-	for (unsigned i = 0; i < pool->shape.slots; i++)
+	for (unsigned i = 0; i < pool_used(pool); i++)
 		if (pool_word_state(atomic_load(&pool->slots[i].word)) == POOL_FREE)
 			return true;
 	return false;
@@ -112,8 +112,10 @@ pool_unlock(struct pool *pool)
 static void
 pool_rebuild_slots(struct pool *pool)
 {
+	unsigned used = pool_used(pool);
+
 	memset(pool->books->rested, 0, sizeof(pool->books->rested));
-	for (unsigned i = 0; i < pool->shape.slots; i++) {
+	for (unsigned i = 0; i < used; i++) {
 		struct pool_slot *slot = &pool->slots[i];
 		uint64_t word = atomic_load(&slot->word);
 		uint64_t offered = atomic_load(&pool->head->orders[i].offered);
@@ -157,7 +159,9 @@ pool_rebuild_newest_lease(const struct pool *pool)
 static bool
 pool_rebuild_granted(const struct pool *pool, uint64_t arrival, unsigned owner)
 {
-	for (unsigned i = 0; i < pool->shape.slots; i++) {
+	unsigned used = pool_used(pool);
+
+	for (unsigned i = 0; i < used; i++) {
 		const struct pool_slot *slot = &pool->slots[i];
 		uint64_t word = atomic_load(&slot->word);
 

@@ -1,7 +1,6 @@
 /*
- * The two sides of the master's words: it writes them without a lock, the workers compare them
- * under the lock. An offered instance becomes free, a doomed one is not given out, a dead worker's
- * tickets and leases are swept up.
+ * The workers' side of the master's words, compared under the lock. An offered instance becomes
+ * free, a doomed or retired one is not given out, a dead worker's tickets and leases are swept up.
  */
 #include "common/clock.h"
 #include "ipc/pool_layout.h"
@@ -9,83 +8,22 @@
 #define POOL_POINT_BASE 30000
 #define POOL_CLAIM_TIME (200 * CLOCK_MS) /* in which a grant must be taken up */
 
-/* ---- the master ---- */
-
-static void
-pool_changed(struct pool *pool)
+uint64_t
+pool_let_go(struct pool *pool, unsigned slot, uint32_t incarnation)
 {
-	atomic_fetch_add_explicit(&pool->head->changes, 1, memory_order_release);
+	const struct pool_order *order = &pool->head->orders[slot];
+	enum pool_state state = POOL_FREE;
+
+	if (atomic_load(&order->doomed) >= incarnation) {
+		state = POOL_EMPTY;
+	} else if (atomic_load(&order->retired) >= incarnation) {
+		atomic_store(&pool->slots[slot].reason, POOL_REASON_RETIRED);
+		POOL_POINT();
+		pool->wake_master = true;
+		state = POOL_BROKEN;
+	}
+	return pool_word(state, 0, 0, incarnation);
 }
-
-void
-pool_offer(struct pool *pool, unsigned slot, uint32_t incarnation)
-{
-	atomic_store(&pool->head->orders[slot].offered, incarnation);
-	pool_changed(pool);
-}
-
-void
-pool_doom(struct pool *pool, unsigned slot, uint32_t incarnation)
-{
-	atomic_store(&pool->head->orders[slot].doomed, incarnation);
-	pool_changed(pool);
-}
-
-void
-pool_bury(struct pool *pool, unsigned worker)
-{
-	atomic_fetch_add(&pool->head->dead[worker], 1);
-	pool_changed(pool);
-}
-
-bool
-pool_swept(const struct pool *pool, unsigned worker)
-{
-	return atomic_load(&pool->books->swept[worker]) == atomic_load(&pool->head->dead[worker]);
-}
-
-bool
-pool_peek(const struct pool *pool, unsigned slot, struct pool_view *view)
-{
-	struct pool_slot *s = &pool->slots[slot];
-	uint64_t word = atomic_load(&s->word);
-	uint64_t reason;
-
-	view->state = pool_word_state(word);
-	view->owner = pool_word_owner(word);
-	view->incarnation = pool_word_incarnation(word);
-	view->messages = pool_word_messages(word);
-	view->deadline = atomic_load(&s->deadline);
-	view->served = atomic_load(&s->served);
-	reason = atomic_load(&s->reason);
-	view->reason = reason < POOL_REASON_COUNT ? (enum pool_reason)reason : POOL_REASON_UNKNOWN;
-	return atomic_load(&s->word) == word;
-}
-
-void
-pool_figures(const struct pool *pool, struct pool_figures *figures)
-{
-	figures->waiting = atomic_load(&pool->books->waiting);
-	figures->grants = atomic_load(&pool->books->grants);
-	figures->refused = atomic_load(&pool->books->refused);
-	figures->violations = atomic_load(&pool->books->violations);
-	figures->rebuilds = atomic_load(&pool->books->rebuilds);
-}
-
-unsigned
-pool_trace(const struct pool *pool, struct pool_trace *out, unsigned max)
-{
-	uint64_t end = atomic_load(&pool->books->grants);
-	uint64_t count = end < POOL_TRACE ? end : POOL_TRACE;
-
-	if (count > max)
-		count = max;
-	for (uint64_t i = 0; i < count; i++)
-		out[i] = pool->books->trace[(end - count + i) % POOL_TRACE];
-	return (unsigned)count;
-}
-
-/* ---- the workers, under the lock ---- */
 
 static void
 pool_absorb_slot(struct pool *pool, unsigned slot)
@@ -97,9 +35,11 @@ pool_absorb_slot(struct pool *pool, unsigned slot)
 
 	if (offered > incarnation && offered > doomed)
 		/* Whoever still holds the lease of an older incarnation gives back nothing. */
-		pool_set_slot(pool, slot, pool_word(POOL_FREE, 0, 0, (uint32_t)offered));
+		pool_set_slot(pool, slot, pool_let_go(pool, slot, (uint32_t)offered));
 	else if (doomed >= incarnation && pool_word_state(word) != POOL_LEASED)
 		pool_set_slot(pool, slot, pool_word(POOL_EMPTY, 0, 0, incarnation));
+	else if (pool_word_state(word) == POOL_FREE)
+		pool_set_slot(pool, slot, pool_let_go(pool, slot, incarnation));
 }
 
 static void
@@ -121,7 +61,9 @@ pool_sweep_line(struct pool *pool, unsigned worker)
 static void
 pool_sweep_slots(struct pool *pool, unsigned worker)
 {
-	for (unsigned i = 0; i < pool->shape.slots; i++) {
+	unsigned used = pool_used(pool);
+
+	for (unsigned i = 0; i < used; i++) {
 		uint64_t word = atomic_load_explicit(&pool->slots[i].word, memory_order_relaxed);
 
 		if (pool_word_state(word) != POOL_LEASED || pool_word_owner(word) != worker)
@@ -163,9 +105,7 @@ pool_sweep(struct pool *pool)
 static bool
 pool_reclaim_slot(struct pool *pool, unsigned slot, uint64_t word)
 {
-	uint32_t incarnation = pool_word_incarnation(word);
-	bool doomed = atomic_load(&pool->head->orders[slot].doomed) >= incarnation;
-	uint64_t back = pool_word(doomed ? POOL_EMPTY : POOL_FREE, 0, 0, incarnation);
+	uint64_t back = pool_let_go(pool, slot, pool_word_incarnation(word));
 
 	if (!atomic_compare_exchange_strong(&pool->slots[slot].word, &word, back))
 		return false;
@@ -178,12 +118,13 @@ bool
 pool_reclaim(struct pool *pool, uint64_t now)
 {
 	struct pool_books *books = pool->books;
+	unsigned used = pool_used(pool);
 	bool any = false;
 
 	if (now - books->reclaimed < POOL_CLAIM_TIME / 4)
 		return false;
 	books->reclaimed = now;
-	for (unsigned i = 0; i < pool->shape.slots; i++) {
+	for (unsigned i = 0; i < used; i++) {
 		uint64_t word = atomic_load(&pool->slots[i].word);
 		uint64_t until = atomic_load(&pool->slots[i].deadline);
 		unsigned owner = pool_word_owner(word);
@@ -205,11 +146,12 @@ void
 pool_absorb(struct pool *pool)
 {
 	uint64_t changes = atomic_load_explicit(&pool->head->changes, memory_order_acquire);
+	unsigned used = pool_used(pool);
 
 	if (changes == pool->books->seen_changes)
 		return;
 	pool_sweep(pool);
-	for (unsigned i = 0; i < pool->shape.slots; i++) {
+	for (unsigned i = 0; i < used; i++) {
 		pool_absorb_slot(pool, i);
 		POOL_POINT();
 	}

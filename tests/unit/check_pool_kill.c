@@ -145,6 +145,9 @@ violence_run(struct violence *v, unsigned workers)
 		if (crew_random(&v->random) % 4 == 0)
 			crew_doom(
 			    v->crew, (unsigned)(crew_random(&v->random) % v->crew->shape.slots));
+		else if (crew_random(&v->random) % 2 == 0)
+			crew_retire(
+			    v->crew, (unsigned)(crew_random(&v->random) % v->crew->shape.slots));
 		violence_kill(v, workers);
 	}
 }

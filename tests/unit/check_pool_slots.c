@@ -395,7 +395,10 @@ walk(uint64_t number)
 
 	switch (number % 16) {
 	case 0:
-		pool_doom(world->pool, slot, world->incarnation[slot]);
+		if ((number >> 24 & 1) != 0)
+			pool_doom(world->pool, slot, world->incarnation[slot]);
+		else
+			pool_retire(world->pool, slot, world->incarnation[slot]);
 		break;
 	case 1:
 		world_offer_lost(world);

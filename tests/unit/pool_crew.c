@@ -132,6 +132,13 @@ crew_doom(struct crew *crew, unsigned slot)
 }
 
 void
+crew_retire(struct crew *crew, unsigned slot)
+{
+	pool_retire(crew->pool, slot, crew->incarnation[slot]);
+	crew_wake_all(crew);
+}
+
+void
 crew_reset(struct crew *crew)
 {
 	for (unsigned id = 0; id < crew->shape.workers; id++)

@@ -59,6 +59,8 @@ void crew_wake_all(struct crew *crew);
 void crew_replace(struct crew *crew);
 /* The instance of the slot dies. */
 void crew_doom(struct crew *crew, unsigned slot);
+/* The instance of the slot goes when nobody holds it. */
+void crew_retire(struct crew *crew, unsigned slot);
 /* After scribbling: kills everybody, starts over with an empty pool, and offers all slots. */
 void crew_reset(struct crew *crew);
 /* What is wrong so far: a worker's complaint, or a worker that ended by itself. NULL: nothing. */

@@ -151,6 +151,9 @@ drill_absorbed(const struct pool *pool)
 			return "an offer was overlooked";
 		if (pool_word_state(word) == POOL_FREE && pool_word_incarnation(word) <= doomed)
 			return "a doomed instance rests";
+		if (pool_word_state(word) == POOL_FREE &&
+		    pool_word_incarnation(word) <= pool->head->orders[i].retired)
+			return "a retired instance rests";
 	}
 	return pool_swept(pool, GHOST) ? NULL : "an older death was overlooked";
 }

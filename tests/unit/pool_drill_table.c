@@ -2,6 +2,7 @@
  * The table of drills: each row prepares a small pool in which all parts matter, and then does one
  * operation as the victim. The slots are three, a line takes six tickets, a lease three messages.
  */
+#include "common/clock.h"
 #include "tests/unit/pool_drill.h"
 #include "tests/unit/pool_world.h"
 
@@ -97,6 +98,44 @@ prepare_doomed(struct world *world)
 {
 	prepare_short_line(world);
 	pool_doom(world->pool, 0, world->incarnation[0]);
+}
+
+/* The victim's instance retires while there is a line. */
+static void
+prepare_retired(struct world *world)
+{
+	prepare_line(world);
+	pool_retire(world->pool, 0, world->incarnation[0]);
+}
+
+/* Sally holds slot 0; of the two others one rests, the other retires. Nobody has looked yet. */
+static void
+prepare_retire(struct world *world)
+{
+	world_open(world);
+	world_enter(world, SALLY);
+	pool_retire(world->pool, 1, world->incarnation[1]);
+	pool_retire(world->pool, 0, world->incarnation[0]);
+}
+
+/* Offered and retired at once, while there is a line. */
+static void
+prepare_retired_offer(struct world *world)
+{
+	prepare_offers(world);
+	pool_retire(world->pool, 1, world->incarnation[1]);
+}
+
+/* Somebody was granted slot 0, which retires, and stands still. */
+static void
+prepare_still(struct world *world)
+{
+	prepare_leased(world);
+	world_enter(world, GHOST);
+	world_give(world, world_oldest(world, VICTIM, WORLD_HELD), POOL_REASON_NONE);
+	world_forget(world, GHOST);
+	pool_retire(world->pool, 0, world->incarnation[0]);
+	world->now += 10 * CLOCK_SECOND;
 }
 
 /* A worker died with two leases and two tickets; nobody has swept up yet. */
@@ -231,6 +270,12 @@ const struct drill drill_table[] = {
     {"give, broken", prepare_line, act_give_broken},
     {"give, doomed", prepare_doomed, act_give},
     {"give, replaced", prepare_replaced, act_give},
+    {"give, retired", prepare_retired, act_give},
+    {"give, retired and broken", prepare_retired, act_give_broken},
+    {"enter, after a retirement", prepare_retire, act_enter},
+    {"look, at a retirement", prepare_retire, act_look},
+    {"look, at a retired offer", prepare_retired_offer, act_look},
+    {"look, at a retired slot that nobody took up", prepare_still, act_look},
     {"look, at offers", prepare_offers, act_look},
     {"look, at a doom", prepare_doom, act_look},
     {"look, at a dead worker", prepare_ghost, act_look},

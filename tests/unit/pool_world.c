@@ -273,6 +273,8 @@ world_drain(struct world *world)
 	while (wrong == NULL && (world_offer_lost(world) > 0 || world_busy(world))) {
 		if (round++ > WORLD_ROUNDS)
 			return "a request waits for ever";
+		/* what is looked for from time to time is looked for */
+		world->now += 60 * CLOCK_MS;
 		for (unsigned w = 0; w < world->shape.workers && wrong == NULL; w++) {
 			if (world->dead[w])
 				continue;
@@ -391,6 +393,9 @@ world_whole_slot(const struct pool *pool, unsigned slot)
 		return world_say("slot %u: the bit map is wrong", slot);
 	if (rests && pool->books->waiting > 0)
 		return world_say("slot %u rests beside a live ticket", slot);
+	if (rests && pool->books->seen_changes == pool->head->changes &&
+	    pool_word_incarnation(word) <= pool->head->orders[slot].retired)
+		return world_say("slot %u rests and is retired", slot);
 	if (pool_word_state(word) != POOL_LEASED)
 		return NULL;
 	if (arrival == 0 || arrival >= pool->books->next_arrival)
