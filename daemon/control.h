@@ -14,6 +14,8 @@
 #include <sys/types.h>
 
 #define CONTROL_CLIENTS_MAX 32
+#define CONTROL_ASKS_MAX    64    /* requests under way, those of clients that have left too */
+#define CONTROL_RESERVED    8     /* of both for root and our own uid alone */
 #define CONTROL_REQUEST_MAX 65536 /* bytes of a request with its LF */
 #define CONTROL_IDLE        5     /* seconds without a whole request, or without taking a reply */
 
@@ -24,14 +26,14 @@ struct control_setup {
 	const char *path;
 	uid_t uid; /* may talk to it, beside root and our own uid; (uid_t)-1 for none */
 	gid_t gid; /* its members may too; (gid_t)-1 for none */
-	const struct control_command *commands;
-	void *arg; /* of the commands */
+	const struct control_command *const *tables; /* of commands; NULL ends it */
+	void *arg;                                   /* of the commands */
 };
 
 /* NULL and a sentence in `why` when the socket cannot be had. */
 struct control *control_open(
     struct event_base *base, const struct control_setup *setup, char *why, size_t why_size);
-/* Removes the socket. */
+/* Removes the socket. Asks that are open stay valid until they are answered. */
 void control_close(struct control *control);
 
 #endif

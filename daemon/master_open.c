@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "daemon/master.h"
+#include "daemon/order.h"
 #include "daemon/pidfile.h"
 #include "daemon/status.h"
 
@@ -154,11 +155,13 @@ master_make_events(struct master *master)
 static void
 master_open_outside(struct master *master)
 {
+	static const struct control_command *const tables[] = {
+	    status_commands, order_commands, NULL};
 	const struct conf *conf = master->conf;
 	struct control_setup setup = {.path = conf->control,
 	    .uid = conf->uid,
 	    .gid = conf->gid,
-	    .commands = status_commands,
+	    .tables = tables,
 	    .arg = master};
 	char why[MASTER_WHY_MAX];
 

@@ -206,7 +206,7 @@ status_workers(const struct master *master, uint64_t now)
 /* ---- the commands ---- */
 
 static json_t *
-status_build(void *arg)
+status_answer(void *arg, const json_t *request, struct control_ask *ask)
 {
 	static const char *const states[] = {
 	    [MASTER_STARTING] = "starting",
@@ -216,12 +216,14 @@ status_build(void *arg)
 	const struct master *master = arg;
 	uint64_t now = clock_now();
 
-	return json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:{s:o}}", "version",
-	    PACKAGE_VERSION, "pid", status_pid(master->pid), "uptime",
+	(void)request;
+	(void)ask;
+	return control_done(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:{s:o}}",
+	    "version", PACKAGE_VERSION, "pid", status_pid(master->pid), "uptime",
 	    status_seconds(master->started, now), "state", states[master->state], "file",
 	    status_optional(master->conf->file), "control", status_text(master->conf->control),
 	    "services", status_services(master, now), "workers", status_workers(master, now),
-	    "guardian", "pid", status_pid(master->guardian.pid));
+	    "guardian", "pid", status_pid(master->guardian.pid)));
 }
 
 static json_t *
@@ -244,18 +246,20 @@ status_trace_service(const struct service *service)
 }
 
 static json_t *
-status_trace(void *arg)
+status_answer_trace(void *arg, const json_t *request, struct control_ask *ask)
 {
 	const struct master *master = arg;
 	json_t *list = json_array();
 
+	(void)request;
+	(void)ask;
 	for (unsigned i = 0; i < master->conf->service_count; i++)
 		json_array_append_new(list, status_trace_service(&master->services[i]));
-	return json_pack("{s:o}", "services", list);
+	return control_done(json_pack("{s:o}", "services", list));
 }
 
 const struct control_command status_commands[] = {
-    {"status", status_build},
-    {"trace", status_trace},
-    {NULL, NULL},
+    {"status", status_answer, NULL},
+    {"trace", status_answer_trace, NULL},
+    {NULL, NULL, NULL},
 };

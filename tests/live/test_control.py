@@ -256,3 +256,49 @@ def test_another_user_is_refused(besieged, root):
     assert '"services"' not in second.stdout, second
     assert '"ok":true' not in second.stdout.replace(" ", ""), second
     assert besieged.status()["ok"], "root may still ask"
+
+
+# ---- orders ----
+
+
+def test_stop_answers_and_drains(start):
+    """The reply says what was begun; what is under way is finished."""
+    daemon = start({"up": pool(program("upper.py"), instances=1)})
+    client = daemon.connect()
+    assert client.ask(b"a") == b"A"
+    daemon.check_violations()
+    reply = daemon.request("stop")
+    assert reply == {"ok": True, "quick": False, "connections": 1, "timeout": 5.0}
+    assert daemon.wait_exit() == 0
+    assert daemon.log_lines("stopping: hostlerctl stop; draining")
+    assert client.rest() == b""
+
+
+def test_stop_quick(start):
+    daemon = start({"up": pool("sleep 1000", instances=2, stop_timeout="60s")})
+    reply = daemon.request("stop", quick=True)
+    assert (reply["ok"], reply["quick"], reply["timeout"]) == (True, True, 0.0)
+    assert daemon.wait_exit(2) == 0
+
+
+def test_second_stop_is_quick(start):
+    """As with TERM."""
+    daemon = start({"up": pool("sleep 1000", instances=1, stop_timeout="60s")})
+    client = daemon.connect()
+    client.send(b"a\n")
+    daemon.wait_full("busy")
+    daemon.wait_service(lambda service: service["instances"][0]["state"] == "busy", "busy")
+    assert daemon.request("stop")["quick"] is False
+    assert daemon.status()["state"] == "stopping"
+    assert daemon.request("stop")["quick"] is True
+    assert daemon.wait_exit(2) == 0
+
+
+@pytest.mark.parametrize("keys, error", [
+    ({"quick": 1}, '"quick" must be true or false'), ({"quick": None}, '"quick" must be'),
+    ({"fast": True}, 'unknown key "fast"')])
+def test_wrong_arguments(start, keys, error):
+    daemon = start({"a": echo()})
+    reply = daemon.request("stop", **keys)
+    assert reply["ok"] is False and error in reply["error"]
+    assert daemon.status()["state"] == "running"

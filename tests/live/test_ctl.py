@@ -20,22 +20,16 @@ import time
 
 import pytest
 
+from control_page import REPLIES
+
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 BUILD = pathlib.Path(os.environ.get("HOSTLER_BUILD", SOURCE / "build")).resolve()
 HOSTLERCTL = BUILD / "hostlerctl"
 SYSTEM_SOCKET = pathlib.Path("/run/hostler/control.sock")
-CONTROL_PAGE = (SOURCE / "docs/control.md").read_text()
 
 OK, REFUSED, USAGE, UNREACHABLE = range(4)
 
 
-def examples(kind):
-    """The fenced examples of the control page: (words behind the kind, JSON)."""
-    found = re.findall(rf"^```json {kind}\b(.*?)\n(.*?)^```$", CONTROL_PAGE, re.M | re.S)
-    return [(words.strip(), json.loads(text)) for words, text in found]
-
-
-REPLIES = dict(examples("reply"))
 STATUS, TRACE = REPLIES["status"], REPLIES["trace"]
 
 STATUS_TABLE = """\
@@ -741,15 +735,6 @@ def test_manual_page():
 # ---- the real daemon ----
 
 
-def shape(value):
-    """Which keys there are, at every level; one item stands for a list."""
-    if isinstance(value, dict):
-        return {key: shape(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [shape(value[0])] if value else []
-    return None
-
-
 def test_real_status(start):
     import harness
     daemon = start({"upper": harness.pool("sed -u s/x/y/", instances=2), "mirror": harness.echo()})
@@ -786,22 +771,6 @@ def test_real_last_exit(start):
     ctl = Ctl("status", "--socket", daemon.control_path)
     row = next(item for item in ctl.out.splitlines() if re.match(r"upper +0 +\d+ +idle", item))
     assert "killed by signal 9 (Killed)" in row
-
-
-def test_real_replies_are_as_documented(start):
-    """The examples of docs/control.md have exactly the keys of the real replies."""
-    import harness
-    daemon = start({"upper": harness.pool("sed -u s/x/y/", instances=1)})
-    assert daemon.connect("upper").ask(b"x") == b"y"
-    requests = examples("request")
-    assert [words for words, _ in requests] == ["refused", "status", "trace"]
-    control = harness.Control(daemon.control_path)
-    for words, request in requests:
-        reply, documented = control.request(**request), REPLIES[words]
-        assert reply["ok"] is documented["ok"]
-        assert shape(reply) == shape(documented)
-        assert words != "refused" or reply == documented
-    control.close()
 
 
 def test_real_trace(start):

@@ -12,32 +12,89 @@
 #include <sys/wait.h>
 
 static json_t *
-build_hello(void *arg)
+answer_hello(void *arg, const json_t *request, struct control_ask *ask)
 {
+	(void)request;
+	(void)ask;
 	return json_pack("{s:s}", "hello", (const char *)arg);
 }
 
 /* Larger than any socket's buffer. */
 static json_t *
-build_much(void *arg)
+answer_much(void *arg, const json_t *request, struct control_ask *ask)
 {
 	json_t *list = json_array();
 
 	(void)arg;
+	(void)request;
+	(void)ask;
 	for (int i = 0; i < 400000; i++)
 		json_array_append_new(list, json_integer(1234567));
 	return json_pack("{s:o}", "much", list);
 }
 
+/* A text that is no UTF-8: jansson makes nothing of it. */
 static json_t *
-build_nothing(void *arg)
+answer_nothing(void *arg, const json_t *request, struct control_ask *ask)
 {
 	(void)arg;
+	(void)request;
+	(void)ask;
+	return control_done(json_pack("{s:s}", "text", "\xff"));
+}
+
+static json_t *
+answer_change(void *arg, const json_t *request, struct control_ask *ask)
+{
+	const json_t *name = json_object_get(request, "name");
+
+	(void)arg;
+	(void)ask;
+	if (name != NULL)
+		return control_error("there is no \"%s\"\n", json_string_value(name));
+	return json_pack("{s:O?, s:O?}", "flag", json_object_get(request, "flag"), "number",
+	    json_object_get(request, "number"));
+}
+
+/* Kept until the test answers. */
+static struct control_ask *kept[CONTROL_ASKS_MAX];
+static int kept_count;
+
+static json_t *
+answer_later(void *arg, const json_t *request, struct control_ask *ask)
+{
+	(void)arg;
+	(void)request;
+	ck_assert_int_lt(kept_count, CONTROL_ASKS_MAX);
+	kept[kept_count++] = ask;
 	return NULL;
 }
 
-static const struct control_command commands[] = {
-    {"hello", build_hello}, {"much", build_much}, {"nothing", build_nothing}, {NULL, NULL}};
+static void
+answer_kept(void)
+{
+	ck_assert_int_gt(kept_count, 0);
+	control_ask_reply(kept[0], json_pack("{s:s}", "hello", "later"));
+	memmove(kept, kept + 1, (size_t)--kept_count * sizeof(kept[0]));
+}
+
+/* Answered through the ask, but before the command returns. */
+static json_t *
+answer_soon(void *arg, const json_t *request, struct control_ask *ask)
+{
+	control_ask_reply(ask, answer_hello(arg, request, ask));
+	return NULL;
+}
+
+static const struct control_argument change_arguments[] = {{"flag", CONTROL_BOOL},
+    {"number", CONTROL_COUNT}, {"name", CONTROL_TEXT}, {NULL, CONTROL_BOOL}};
+static const struct control_command looks[] = {
+    {"hello", answer_hello, NULL}, {"much", answer_much, NULL}, {NULL, NULL, NULL}};
+static const struct control_command orders[] = {{"nothing", answer_nothing, NULL},
+    {"change", answer_change, change_arguments}, {"later", answer_later, NULL},
+    {"soon", answer_soon, NULL}, {NULL, NULL, NULL}};
+static const struct control_command *const commands[] = {looks, orders, NULL};
+static const struct control_tables tables = {commands, "world"};
 
 /* ---- lines ---- */
 
@@ -45,7 +102,7 @@ static void
 check_line(const char *line, const char *reply, bool garbage)
 {
 	bool is_garbage;
-	char *answer = control_line_answer(commands, "world", line, strlen(line), &is_garbage);
+	char *answer = control_line_answer(&tables, NULL, line, strlen(line), &is_garbage);
 
 	ck_assert_str_eq(answer, reply);
 	ck_assert_int_eq(is_garbage, garbage);
@@ -58,8 +115,8 @@ START_TEST(commands_are_answered)
 {
 	check_line("{\"command\":\"hello\"}", "{\"ok\":true,\"hello\":\"world\"}\n", false);
 	check_line(" { \"command\" : \"hello\" } \r", "{\"ok\":true,\"hello\":\"world\"}\n", false);
-	check_line(
-	    "{\"command\":\"nothing\"}", "{\"ok\":false,\"error\":\"out of memory\"}\n", false);
+	check_line("{\"command\":\"nothing\"}",
+	    "{\"ok\":false,\"error\":\"the reply cannot be made\"}\n", false);
 }
 END_TEST
 
@@ -76,6 +133,36 @@ START_TEST(wrong_commands_are_refused)
 	check_line("{\"command\":"
 		   "\"0123456789012345678901234567890123456789012345678901234567890123456789\"}",
 	    "{\"ok\":false,\"error\":\"unknown command\"}\n", false);
+}
+END_TEST
+
+#define CHANGE(rest)  "{\"command\":\"change\"," rest "}"
+#define REFUSED(text) "{\"ok\":false,\"error\":\"" text "\"}\n"
+
+START_TEST(arguments_are_checked)
+{
+	check_line(
+	    "{\"command\":\"change\"}", "{\"ok\":true,\"flag\":null,\"number\":null}\n", false);
+	check_line(CHANGE("\"flag\":true,\"number\":4294967295"),
+	    "{\"ok\":true,\"flag\":true,\"number\":4294967295}\n", false);
+	check_line(CHANGE("\"flag\":1"), REFUSED("\\\"flag\\\" must be true or false"), false);
+	check_line(CHANGE("\"flag\":null"), REFUSED("\\\"flag\\\" must be true or false"), false);
+	check_line(
+	    CHANGE("\"number\":-1"), REFUSED("\\\"number\\\" must be a whole number"), false);
+	check_line(
+	    CHANGE("\"number\":1.0"), REFUSED("\\\"number\\\" must be a whole number"), false);
+	check_line(
+	    CHANGE("\"number\":\"1\""), REFUSED("\\\"number\\\" must be a whole number"), false);
+	check_line(CHANGE("\"number\":4294967296"),
+	    REFUSED("\\\"number\\\" must be a whole number"), false);
+	check_line(CHANGE("\"name\":[]"), REFUSED("\\\"name\\\" must be a string"), false);
+	check_line(CHANGE("\"flags\":true"), REFUSED("unknown key \\\"flags\\\""), false);
+	/* A command without arguments takes none, also not one of another's. */
+	check_line(
+	    "{\"command\":\"hello\",\"flag\":true}", REFUSED("unknown key \\\"flag\\\""), false);
+	/* A sentence of a command is one line, whatever is in it. */
+	check_line(
+	    CHANGE("\"name\":\"a\\nb\""), REFUSED("there is no \\\"a\\\\x0ab\\\"\\\\x0a"), false);
 }
 END_TEST
 
@@ -100,7 +187,7 @@ START_TEST(no_nesting_is_too_deep)
 	char *answer;
 
 	memset(line, '[', depth);
-	answer = control_line_answer(commands, "world", line, depth, &is_garbage);
+	answer = control_line_answer(&tables, NULL, line, depth, &is_garbage);
 	ck_assert_str_eq(answer, GARBAGE);
 	free(answer);
 	free(line);
@@ -118,7 +205,7 @@ struct world {
 static void
 world_open_for(struct world *world, uid_t uid, gid_t gid)
 {
-	struct control_setup setup = {.uid = uid, .gid = gid, .commands = commands, .arg = "world"};
+	struct control_setup setup = {.uid = uid, .gid = gid, .tables = commands, .arg = "world"};
 
 	signal(SIGPIPE, SIG_IGN);
 	world->base = event_base_new();
@@ -340,29 +427,265 @@ START_TEST(client_that_goes_in_the_middle_harms_nobody)
 }
 END_TEST
 
-START_TEST(too_many_clients_are_told)
+#define LATER     "{\"ok\":true,\"hello\":\"later\"}\n"
+#define ASK_LATER "{\"command\":\"later\"}\n"
+#define ASK_HELLO "{\"command\":\"hello\"}\n"
+
+/* Nothing more is taken from a client that waits, and nothing of it is lost. */
+START_TEST(late_answers_keep_their_place)
 {
 	struct world world;
-	int fds[CONTROL_CLIENTS_MAX + 1];
+	char byte;
+	int fd, other;
+
+	world_open(&world);
+	fd = client_open(world.path);
+	other = client_open(world.path);
+	client_say(fd, ASK_HELLO ASK_LATER ASK_HELLO "{\"command\":\"soon\"}\n" ASK_LATER);
+	client_expect(&world, fd, HELLO);
+	ck_assert_int_eq(kept_count, 1);
+	client_say(fd, ASK_HELLO);
+	client_say(other, ASK_HELLO);
+	client_expect(&world, other, HELLO);
+	ck_assert_int_eq(read(fd, &byte, 1), -1);
+	answer_kept();
+	client_expect(&world, fd, LATER HELLO HELLO);
+	ck_assert_int_eq(kept_count, 1);
+	answer_kept();
+	client_expect(&world, fd, LATER HELLO);
+	close(fd);
+	close(other);
+	world_close(&world);
+}
+END_TEST
+
+/* A command may take longer than a silent client may; half-closed is not gone. */
+START_TEST(waiting_is_not_silence)
+{
+	struct world world;
+	uint64_t start;
+	int fd;
+
+	world_open(&world);
+	fd = client_open(world.path);
+	client_say(fd, "{\"command\":\"later\"}");
+	shutdown(fd, SHUT_WR);
+	start = clock_now();
+	help_wait_for((world_turn(&world), clock_now() - start > 7 * CLOCK_SECOND));
+	answer_kept();
+	client_expect(&world, fd, LATER);
+	help_wait_for(client_is_closed(&world, fd));
+	close(fd);
+	world_close(&world);
+}
+END_TEST
+
+/* Whoever leaves gives its place back; its ask stays valid, and its reply harms nobody. */
+START_TEST(client_that_leaves_is_forgotten)
+{
+	struct world world;
+	int fd, before;
+
+	world_open(&world);
+	fd = client_open(world.path);
+	before = help_count_fds();
+	client_say(fd, ASK_LATER);
+	help_wait_for((world_turn(&world), kept_count == 1));
+	ck_assert_int_eq(help_count_fds(), before + 1);
+	close(fd);
+	help_wait_for((world_turn(&world), help_count_fds() == before - 1));
+	answer_kept();
+	fd = client_open(world.path);
+	client_say(fd, ASK_LATER);
+	help_wait_for((world_turn(&world), kept_count == 1));
+	/* The answer may come before it is seen that nobody is there. */
+	close(fd);
+	answer_kept();
+	help_wait_for((world_turn(&world), help_count_fds() == before - 1));
+	world_close(&world);
+}
+END_TEST
+
+START_TEST(asks_outlive_the_socket)
+{
+	struct world world;
+	char *text;
+	int fd;
+
+	world_open(&world);
+	fd = client_open(world.path);
+	client_say(fd, ASK_LATER);
+	help_wait_for((world_turn(&world), kept_count == 1));
+	control_close(world.control);
+	world.control = NULL;
+	answer_kept();
+	text = client_hear(&world, fd, NULL);
+	ck_assert_str_eq(text, REFUSED("the daemon has stopped"));
+	free(text);
+	close(fd);
+	world_close(&world);
+}
+END_TEST
+
+/* Asks without clients are bounded too; what is not kept is answered all the same. */
+START_TEST(asks_are_bounded)
+{
+	struct world world;
+	int fd;
+
+	world_open(&world);
+	for (int i = 0; i < CONTROL_ASKS_MAX; i++) {
+		fd = client_open(world.path);
+		client_say(fd, ASK_LATER);
+		help_wait_for((world_turn(&world), kept_count == i + 1));
+		close(fd);
+		help_wait_for((world_turn(&world), i % 16 != 15 || help_count_fds() < 32));
+	}
+	fd = client_open(world.path);
+	client_say(fd, ASK_LATER);
+	client_expect(&world, fd, REFUSED("too many requests are under way"));
+	answer_kept();
+	client_say(fd, ASK_LATER);
+	help_wait_for((world_turn(&world), kept_count == CONTROL_ASKS_MAX));
+	while (kept_count > 0)
+		answer_kept();
+	client_expect(&world, fd, LATER);
+	close(fd);
+	world_close(&world);
+}
+END_TEST
+
+/* Silent clients do not keep out one who has a question; the one silent longest goes. */
+START_TEST(newcomers_displace_the_silent)
+{
+	struct world world;
+	int fds[CONTROL_CLIENTS_MAX], fd, waiting = 0;
 	char *text;
 
 	world_open(&world);
-	for (int i = 0; i <= CONTROL_CLIENTS_MAX; i++) {
+	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
 		fds[i] = client_open(world.path);
 		world_turn(&world);
 	}
-	text = client_hear(&world, fds[CONTROL_CLIENTS_MAX], NULL);
-	ck_assert_str_eq(text, "{\"ok\":false,\"error\":\"too many clients\"}\n");
+	/* The first waits for an answer, the second was heard, so the third is the oldest. */
+	client_say(fds[0], ASK_LATER);
+	help_wait_for((world_turn(&world), kept_count == 1));
+	client_say(fds[1], ASK_HELLO);
+	client_expect(&world, fds[1], HELLO);
+	fd = client_open(world.path);
+	client_say(fd, ASK_HELLO);
+	client_expect(&world, fd, HELLO);
+	text = client_hear(&world, fds[2], NULL);
+	ck_assert_str_eq(text, REFUSED("too many clients"));
 	free(text);
-	/* One leaves, the next may come. */
-	close(fds[0]);
-	world_turn(&world);
-	close(fds[CONTROL_CLIENTS_MAX]);
-	fds[0] = client_open(world.path);
-	client_say(fds[0], "{\"command\":\"hello\"}\n");
-	client_expect(&world, fds[0], HELLO);
-	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++)
+	close(fds[2]);
+	close(fd);
+	answer_kept();
+	client_expect(&world, fds[0], LATER);
+	/* All wait: nobody can be displaced, so the newcomer goes. */
+	fds[2] = client_open(world.path);
+	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		client_say(fds[i], ASK_LATER);
+		help_wait_for((world_turn(&world), kept_count == i + 1));
+	}
+	fd = client_open(world.path);
+	client_say(fd, ASK_HELLO);
+	text = client_hear(&world, fd, NULL);
+	ck_assert_str_eq(text, REFUSED("too many clients"));
+	free(text);
+	close(fd);
+	while (waiting++ < CONTROL_CLIENTS_MAX)
+		answer_kept();
+	for (int i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+		client_expect(&world, fds[i], LATER);
 		close(fds[i]);
+	}
+	world_close(&world);
+}
+END_TEST
+
+/* A flood of silent newcomers, each displacing another, and still each question is answered. */
+START_TEST(flood_of_silence_is_no_siege)
+{
+	struct world world;
+	int fds[1000], fd;
+
+	world_open(&world);
+	for (int i = 0; i < 1000; i++) {
+		fds[i] = client_open(world.path);
+		if (i % 50 == 49) {
+			fd = client_open(world.path);
+			client_say(fd, ASK_HELLO);
+			client_expect(&world, fd, HELLO);
+			close(fd);
+		}
+	}
+	for (int i = 0; i < 1000; i++)
+		close(fds[i]);
+	world_close(&world);
+}
+END_TEST
+
+/* Connects as a stranger of the group, `count` times, and asks each time; lives until told. */
+static pid_t
+stranger_start(const struct world *world, int count, const char *text, int *done)
+{
+	int ends[2];
+	pid_t pid;
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	pid = fork();
+	if (pid == 0) {
+		close(ends[0]);
+		ck_assert_int_eq(setgroups(0, NULL), 0);
+		ck_assert_int_eq(setresgid(7001, 7001, 7001), 0);
+		ck_assert_int_eq(setresuid(7000, 7000, 7000), 0);
+		for (int i = 0; i < count; i++) {
+			int fd = client_open(world->path);
+
+			(void)!write(fd, text, strlen(text));
+		}
+		close(ends[1]);
+		for (;;)
+			pause();
+	}
+	close(ends[1]);
+	fcntl(ends[0], F_SETFL, O_NONBLOCK);
+	*done = ends[0];
+	return pid;
+}
+
+/* Members of the group cannot keep us out, not even with questions that take long. */
+START_TEST(strangers_cannot_keep_us_out)
+{
+	struct world world;
+	char *text;
+	pid_t pid;
+	int fd, done;
+
+	if (geteuid() != 0) {
+		fprintf(stderr, "skipped: only root can be somebody else\n");
+		return;
+	}
+	help_catch_log();
+	world_open_for(&world, (uid_t)-1, 7001);
+	ck_assert_int_eq(chmod(world.folder, 0755), 0);
+	pid = stranger_start(&world, CONTROL_CLIENTS_MAX + 8, ASK_LATER, &done);
+	text = client_hear(&world, done, NULL);
+	free(text);
+	help_wait_for((world_turn(&world), kept_count == CONTROL_CLIENTS_MAX - CONTROL_RESERVED));
+	fd = client_open(world.path);
+	client_say(fd, ASK_HELLO ASK_LATER);
+	client_expect(&world, fd, HELLO);
+	help_wait_for(
+	    (world_turn(&world), kept_count == CONTROL_CLIENTS_MAX - CONTROL_RESERVED + 1));
+	while (kept_count > 0)
+		answer_kept();
+	client_expect(&world, fd, LATER);
+	kill(pid, SIGKILL);
+	waitpid(pid, NULL, 0);
+	close(fd);
+	close(done);
 	world_close(&world);
 }
 END_TEST
@@ -505,7 +828,7 @@ END_TEST
 START_TEST(live_socket_is_refused_with_a_sentence)
 {
 	struct world world;
-	struct control_setup setup = {.uid = (uid_t)-1, .gid = (gid_t)-1, .commands = commands};
+	struct control_setup setup = {.uid = (uid_t)-1, .gid = (gid_t)-1, .tables = commands};
 	char why[256], expected[256];
 
 	world_open(&world);
@@ -529,6 +852,7 @@ main(void)
 	tcase_set_timeout(tests, 40);
 	tcase_add_test(tests, commands_are_answered);
 	tcase_add_test(tests, wrong_commands_are_refused);
+	tcase_add_test(tests, arguments_are_checked);
 	tcase_add_test(tests, garbage_is_told_from_requests);
 	tcase_add_test(tests, no_nesting_is_too_deep);
 	tcase_add_test(tests, requests_are_answered_in_order);
@@ -537,7 +861,14 @@ main(void)
 	tcase_add_test(tests, endless_request_is_cut);
 	tcase_add_test(tests, reply_that_does_not_fit_waits);
 	tcase_add_test(tests, client_that_goes_in_the_middle_harms_nobody);
-	tcase_add_test(tests, too_many_clients_are_told);
+	tcase_add_test(tests, late_answers_keep_their_place);
+	tcase_add_test(tests, waiting_is_not_silence);
+	tcase_add_test(tests, client_that_leaves_is_forgotten);
+	tcase_add_test(tests, asks_outlive_the_socket);
+	tcase_add_test(tests, asks_are_bounded);
+	tcase_add_test(tests, newcomers_displace_the_silent);
+	tcase_add_test(tests, flood_of_silence_is_no_siege);
+	tcase_add_test(tests, strangers_cannot_keep_us_out);
 	tcase_add_test(tests, silent_clients_are_closed_in_time);
 	tcase_add_test(tests, passed_descriptors_are_dropped);
 	tcase_add_test(tests, peers_are_known_by_their_credentials);

@@ -1,0 +1,41 @@
+"""docs/control.md: every example is asked of a real daemon, and every command has one."""
+
+import re
+
+import pytest
+
+import control_page
+import harness
+from control_page import REPLIES, REQUESTS, shape
+
+DAEMON = control_page.SOURCE / "daemon"
+
+
+def test_every_request_has_its_reply():
+    assert REQUESTS.keys() == REPLIES.keys()
+    fenced = re.findall(r"^```json\b.*$", control_page.TEXT, re.M)
+    assert len(fenced) == 2 * len(REQUESTS), "nothing in JSON that no test runs"
+
+
+def test_every_command_is_documented():
+    """Each row of the tables in daemon/ has an example that is not refused."""
+    rows = set()
+    for path in DAEMON.glob("*.c"):
+        for table in re.findall(r"^const struct control_command \w+\[\] = \{(.*?)^\};",
+                                path.read_text(), re.M | re.S):
+            rows |= set(re.findall(r"\{\"(\w+)\"", table))
+    assert rows >= {"status", "trace", "stop"}
+    assert rows == {REQUESTS[words]["command"] for words in REQUESTS if REPLIES[words]["ok"]}
+
+
+@pytest.mark.parametrize("words", REQUESTS)
+def test_example(start, words):
+    """Exactly the keys of the real reply, at every level; a refusal to the letter."""
+    daemon = start({"upper": harness.pool("sed -u s/x/y/", instances=1)})
+    client = daemon.connect("upper")
+    assert client.ask(b"x") == b"y"
+    reply = daemon.request(**REQUESTS[words])
+    documented = REPLIES[words]
+    assert reply["ok"] is documented["ok"], reply
+    assert shape(reply) == shape(documented)
+    assert reply["ok"] or reply == documented
