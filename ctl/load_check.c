@@ -254,7 +254,7 @@ load_check_reply(
 	if (!load_check_take(check, ledger, sequence))
 		return load_check_on_late(check);
 	check->counts.right++;
-	load_histogram_add(&check->latency, now - made);
+	histogram_add(&check->latency, now - made);
 	return LOAD_FOUND_RIGHT;
 }
 

@@ -8,7 +8,7 @@
 #ifndef CTL_LOAD_CHECK_H
 #define CTL_LOAD_CHECK_H
 
-#include "ctl/load_histogram.h"
+#include "common/histogram.h"
 #include "ctl/load_message.h"
 
 #include <stdbool.h>
@@ -77,10 +77,10 @@ struct load_robbed {
 struct load_check {
 	struct load_message message;
 	struct load_counts counts;
-	struct load_histogram latency; /* nanoseconds; of right replies */
-	uint64_t waiting;              /* requests without an outcome */
-	uint64_t spoiled;              /* requests whose outcome was a wrong reply */
-	uint64_t timeout;              /* nanoseconds */
+	struct histogram latency; /* nanoseconds; of right replies */
+	uint64_t waiting;         /* requests without an outcome */
+	uint64_t spoiled;         /* requests whose outcome was a wrong reply */
+	uint64_t timeout;         /* nanoseconds */
 	unsigned connections, depth, mask;
 	struct load_robbed robbed[LOAD_CHECK_ROBBED];
 	uint64_t robbed_count;       /* so many were written, round and round */

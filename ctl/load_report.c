@@ -123,7 +123,7 @@ load_report_opening(const struct load_run *run)
 static void
 load_report_latency(const struct load_run *run, FILE *out)
 {
-	const struct load_histogram *latency = &run->check.latency;
+	const struct histogram *latency = &run->check.latency;
 	char text[LOAD_REPORT_TIME];
 
 	fputs("latency       ", out);
@@ -134,9 +134,8 @@ load_report_latency(const struct load_run *run, FILE *out)
 	for (size_t i = 0; i < LOAD_REPORT_PERCENTILES; i++)
 		fprintf(out, " %s %s,", load_report_percentiles[i].label,
 		    load_report_time(
-			load_histogram_percentile(latency, load_report_percentiles[i].percent),
-			text));
-	fprintf(out, " max %s\n", load_report_time(latency->largest, text));
+			histogram_percentile(latency, load_report_percentiles[i].percent), text));
+	fprintf(out, " max %s\n", load_report_time(latency->max, text));
 }
 
 static void
@@ -213,14 +212,14 @@ load_report_json_requests(const struct load_run *run)
 static json_t *
 load_report_json_latency(const struct load_run *run)
 {
-	const struct load_histogram *latency = &run->check.latency;
+	const struct histogram *latency = &run->check.latency;
 	json_t *object = json_object();
 
 	for (size_t i = 0; i < LOAD_REPORT_PERCENTILES; i++)
 		json_object_set_new(object, load_report_percentiles[i].key,
 		    load_report_seconds(
-			load_histogram_percentile(latency, load_report_percentiles[i].percent)));
-	json_object_set_new(object, "max", load_report_seconds(latency->largest));
+			histogram_percentile(latency, load_report_percentiles[i].percent)));
+	json_object_set_new(object, "max", load_report_seconds(latency->max));
 	return object;
 }
 
