@@ -213,6 +213,24 @@ addr_equal(const struct addr *a, const struct addr *b)
 	}
 }
 
+static bool
+addr_is_wildcard(const struct addr *addr)
+{
+	if (addr->storage.ss_family == AF_INET6)
+		return IN6_IS_ADDR_UNSPECIFIED(
+		    &((const struct sockaddr_in6 *)&addr->storage)->sin6_addr);
+	return addr->storage.ss_family == AF_INET &&
+	       ((const struct sockaddr_in *)&addr->storage)->sin_addr.s_addr == INADDR_ANY;
+}
+
+bool
+addr_collides(const struct addr *a, const struct addr *b)
+{
+	return a->storage.ss_family == b->storage.ss_family && !addr_is_unix(a) &&
+	       addr_port(a) == addr_port(b) && addr_port(a) != 0 && !addr_equal(a, b) &&
+	       (addr_is_wildcard(a) || addr_is_wildcard(b));
+}
+
 bool
 addr_is_unix(const struct addr *addr)
 {

@@ -24,6 +24,8 @@ bool addr_parse(struct addr *addr, const char *text, char *why, size_t why_size)
 /* "127.0.0.1:80", "[::1]:80" or "unix:/run/x.sock". Returns `text`. */
 const char *addr_format(const struct addr *addr, char text[ADDR_TEXT_MAX]);
 bool addr_equal(const struct addr *a, const struct addr *b);
+/* Whether one of the two is every address of the other's family, at the same port. */
+bool addr_collides(const struct addr *a, const struct addr *b);
 bool addr_is_unix(const struct addr *addr);
 /* The path of a unix address, else NULL. */
 const char *addr_path(const struct addr *addr);

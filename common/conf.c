@@ -11,6 +11,7 @@
 #include "common/words.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -62,18 +63,42 @@ conf_parse_stream(
 	return conf_build_end(&build);
 }
 
-struct conf *
-conf_load(const char *path, const char *control_default, struct conf_errors *errors)
+/* What opens is read. A pipe would be waited for: open(2) must not, and so nobody reads it. */
+static FILE *
+conf_open(const char *path, bool regular, const char **why)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | (regular ? O_NONBLOCK : 0));
+	struct stat st;
+	FILE *file;
+
+	*why = "it is no regular file";
+	if (fd >= 0 && regular && (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode))) {
+		close(fd);
+		return NULL;
+	}
+	file = fd >= 0 ? fdopen(fd, "r") : NULL;
+	if (file == NULL) {
+		*why = strerror(errno);
+		if (fd >= 0)
+			close(fd);
+	}
+	return file;
+}
+
+static struct conf *
+conf_load_from(
+    const char *path, bool regular, const char *control_default, struct conf_errors *errors)
 {
 	struct conf_build build;
+	const char *why;
 	FILE *file;
 
 	if (!conf_build_start(&build, path, control_default, errors))
 		return conf_build_end(&build);
-	file = fopen(path, "re");
+	file = conf_open(path, regular, &why);
 	if (file == NULL) {
-		conf_build_error(&build, CONF_NO_LINE, CONF_NO_SECTION, NULL,
-		    "cannot be opened: %s", strerror(errno));
+		conf_build_error(
+		    &build, CONF_NO_LINE, CONF_NO_SECTION, NULL, "cannot be opened: %s", why);
 		return conf_build_end(&build);
 	}
 	conf_check_owner(&build, file);
@@ -81,6 +106,25 @@ conf_load(const char *path, const char *control_default, struct conf_errors *err
 		conf_check(&build);
 	fclose(file);
 	return conf_build_end(&build);
+}
+
+struct conf *
+conf_load(const char *path, const char *control_default, struct conf_errors *errors)
+{
+	return conf_load_from(path, false, control_default, errors);
+}
+
+struct conf *
+conf_load_again(const char *path, const char *control_default, struct conf_errors *errors)
+{
+	return conf_load_from(path, true, control_default, errors);
+}
+
+void
+conf_errors_add(struct conf_errors *errors, char *line)
+{
+	errors->lines = mem_resize(errors->lines, errors->count + 1, sizeof(*errors->lines));
+	errors->lines[errors->count++] = line;
 }
 
 void

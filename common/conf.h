@@ -60,6 +60,7 @@ struct conf_service {
 	char *command;      /* owns; as written */
 	char **argv;        /* owns; NULL-terminated; argv[0] as written */
 	char *executable;   /* owns; absolute path of what is executed */
+	uint64_t files;     /* tells whether the program's files are still the same */
 	char *directory;    /* owns; absolute */
 	char *environment;  /* owns; as written: NAME=VALUE words; NULL for none */
 	char **env;         /* owns; NULL-terminated NAME=VALUE words of `environment` */
@@ -94,7 +95,7 @@ struct conf {
 	char *pid_file; /* owns; NULL for none */
 	enum log_level log_level;
 	unsigned max_connections;
-	uint64_t shutdown_timeout, worker_timeout;
+	uint64_t shutdown_timeout, drain_timeout, worker_timeout;
 
 	struct conf_service *services; /* owns */
 	unsigned service_count;
@@ -114,6 +115,9 @@ struct conf_errors {
  * `errors` need not be initialised. As root, a file that others may write to is refused.
  */
 struct conf *conf_load(const char *path, const char *control_default, struct conf_errors *errors);
+/* The same, but only from a regular file: never waits for somebody to write it. */
+struct conf *conf_load_again(
+    const char *path, const char *control_default, struct conf_errors *errors);
 
 /*
  * The same from an open stream; `name` stands for it in messages, and its folder is where relative
@@ -140,6 +144,10 @@ void conf_print_manual(FILE *out);
 void conf_print_options(FILE *out);
 /* Writes a sample file: every option, commented out with its default. */
 void conf_print_sample(FILE *out);
+/* Where a key of a section stands: "FILE:LINE: [service upper] key"; the caller frees it. */
+char *conf_where(const struct conf *conf, unsigned section, const char *key);
+/* One error more; takes the text over. */
+void conf_errors_add(struct conf_errors *errors, char *line);
 void conf_errors_print(const struct conf_errors *errors, FILE *out);
 void conf_errors_free(struct conf_errors *errors);
 void conf_free(struct conf *conf);

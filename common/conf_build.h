@@ -78,6 +78,8 @@ struct conf_origin *conf_origin(
     const struct conf *conf, unsigned section, const struct option *option);
 /* Where the value of an option stands. */
 void *conf_value(const struct conf *conf, unsigned section, const struct option *option);
+/* The value as it would be written; NULL where there is none. The caller frees it. */
+char *conf_value_text(const struct conf *conf, unsigned section, const struct option *option);
 static inline enum option_scope
 conf_scope(unsigned section)
 {
@@ -94,6 +96,8 @@ bool conf_read(struct conf_build *build, FILE *file);
 void conf_check(struct conf_build *build);
 /* conf_program.c: directory, command and environment become what exec needs. */
 void conf_program(struct conf_build *build, unsigned section);
+/* conf_files.c: a number that changes with the program's files. */
+uint64_t conf_files(const struct conf_service *service);
 /* conf_user.c: the names of user and group become ids. */
 void conf_user(struct conf_build *build, unsigned section);
 /* Joins a relative path to the folder; the caller frees it. */

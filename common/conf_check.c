@@ -106,27 +106,41 @@ conf_check_same(const struct addr *a, const struct addr *b)
 	return addr_equal(a, b) && (addr_is_unix(a) || addr_port(a) != 0);
 }
 
+static void
+conf_check_tell_taken(struct conf_build *build, unsigned section, unsigned other,
+    const struct addr *addr, const struct addr *taken)
+{
+	const struct option *option = option_find(OPTION_SERVICE, "listen");
+	const char *name = conf_check_service(build, other)->name;
+	unsigned line = conf_origin(build->conf, other, option)->line;
+	char text[ADDR_TEXT_MAX], other_text[ADDR_TEXT_MAX];
+
+	addr_format(addr, text);
+	addr_format(taken, other_text);
+	if (!addr_equal(addr, taken))
+		conf_build_refuse(build, section, option,
+		    "%s and %s of [service %s] in line %u collide: one of them is every address at "
+		    "that port",
+		    text, other_text, name, line);
+	else if (other == section)
+		conf_build_refuse(build, section, option, "%s is there twice", text);
+	else
+		conf_build_refuse(build, section, option, "%s is taken by [service %s] in line %u",
+		    text, name, line);
+}
+
 /* Whether a service up to this one has the address already; tells it. */
 static bool
 conf_check_taken(struct conf_build *build, unsigned section, const struct addr *addr)
 {
-	const struct option *option = option_find(OPTION_SERVICE, "listen");
-	char text[ADDR_TEXT_MAX];
-
 	for (unsigned other = 1; other <= section; other++) {
 		const struct conf_service *service = conf_check_service(build, other);
 
 		for (unsigned i = 0; i < service->listens; i++) {
-			if (!conf_check_same(&service->listen[i], addr))
+			if (!conf_check_same(&service->listen[i], addr) &&
+			    !addr_collides(&service->listen[i], addr))
 				continue;
-			addr_format(addr, text);
-			if (other == section)
-				conf_build_refuse(
-				    build, section, option, "%s is there twice", text);
-			else
-				conf_build_refuse(build, section, option,
-				    "%s is taken by [service %s] in line %u", text, service->name,
-				    conf_origin(build->conf, other, option)->line);
+			conf_check_tell_taken(build, section, other, addr, &service->listen[i]);
 			return true;
 		}
 	}

@@ -40,33 +40,58 @@ conf_dump_origin(const struct conf *conf, unsigned section, const struct option 
 	putc('\n', out);
 }
 
-static void
-conf_dump_value(const struct conf *conf, unsigned section, const struct option *option, FILE *out)
+char *
+conf_where(const struct conf *conf, unsigned section, const char *key)
 {
+	const struct option *option = option_find(conf_scope(section), key);
+	char *text = NULL;
+	size_t size = 0;
+	unsigned line;
+	FILE *out;
+
+	if (conf->file == NULL)
+		return mem_printf("--%s%s", section == CONF_HOSTLER ? "hostler." : "", key);
+	line = conf_origin(conf, section, option)->line;
+	out = open_memstream(&text, &size);
+	if (out == NULL)
+		fatal("cannot format a text");
+	conf_dump_name(conf->file, out);
+	if (line != 0)
+		fprintf(out, ":%u", line);
+	if (section == CONF_HOSTLER)
+		fprintf(out, ": [hostler] %s", key);
+	else
+		fprintf(out, ": [service %s] %s", conf->services[section - 1].name, key);
+	fclose(out);
+	return text;
+}
+
+char *
+conf_value_text(const struct conf *conf, unsigned section, const struct option *option)
+{
+	const struct conf_origin *origin = conf_origin(conf, section, option);
 	const void *value = conf_value(conf, section, option);
 	char text[UNIT_TEXT_MAX];
 
+	if (!origin->set)
+		return NULL;
 	switch (option->type) {
 	case OPTION_TEXT:
-		fputs(*(char *const *)value, out);
-		break;
+		return mem_strdup(*(char *const *)value);
 	case OPTION_CHOICE:
-		fputs(option->choices[*(const unsigned *)value], out);
-		break;
+		return mem_strdup(option->choices[*(const unsigned *)value]);
 	case OPTION_WIDE:
-		fputs(unit_format(option->unit, *(const uint64_t *)value, text), out);
-		break;
+		return mem_strdup(unit_format(option->unit, *(const uint64_t *)value, text));
 	case OPTION_RLIMIT:
-		fputs(unit_format(option->unit, ((const struct conf_rlimit *)value)->value, text),
-		    out);
-		break;
+		return mem_strdup(
+		    unit_format(option->unit, ((const struct conf_rlimit *)value)->value, text));
 	case OPTION_AUTO:
 	case OPTION_UNSIGNED:
-		if (conf_origin(conf, section, option)->automatic)
-			fputs("auto", out);
-		else
-			fprintf(out, "%u", *(const unsigned *)value);
+		break;
 	}
+	if (origin->automatic)
+		return mem_strdup("auto");
+	return mem_printf("%u", *(const unsigned *)value);
 }
 
 /* Whether the option means anything in its section: a program's keys do for programs alone. */
@@ -88,6 +113,7 @@ conf_dump_section(const struct conf *conf, unsigned section, FILE *out)
 		fprintf(out, "\n[service %s]\n", conf->services[section - 1].name);
 	for (unsigned i = 0; i < option_count(); i++) {
 		const struct option *option = option_at(i);
+		char *value;
 
 		if (!conf_dump_applies(conf, section, option))
 			continue;
@@ -96,9 +122,9 @@ conf_dump_section(const struct conf *conf, unsigned section, FILE *out)
 			continue;
 		}
 		conf_dump_origin(conf, section, option, out);
-		fprintf(out, "%s = ", option->key);
-		conf_dump_value(conf, section, option, out);
-		putc('\n', out);
+		value = conf_value_text(conf, section, option);
+		fprintf(out, "%s = %s\n", option->key, value);
+		free(value);
 	}
 }
 

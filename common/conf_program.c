@@ -95,12 +95,14 @@ conf_program_command(struct conf_build *build, unsigned section, struct conf_ser
 	char why[CONF_WHY_MAX];
 
 	service->argv = words_split(service->command, why, sizeof(why));
-	if (service->argv == NULL)
+	if (service->argv == NULL) {
 		conf_build_refuse(build, section, option, "%s", why);
-	else if (service->argv[0] == NULL || *service->argv[0] == '\0')
+	} else if (service->argv[0] == NULL || *service->argv[0] == '\0') {
 		conf_build_refuse(build, section, option, "names no program");
-	else if (service->directory != NULL)
+	} else if (service->directory != NULL) {
 		conf_program_executable(build, section, service);
+		service->files = conf_files(service);
+	}
 }
 
 /* Makes the directory absolute. False when there is no such directory. */

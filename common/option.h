@@ -24,10 +24,11 @@ enum option_type {
 };
 
 /* Bits of `flags`. */
-#define OPTION_REQUIRED 1u /* a service in a file must have it */
-#define OPTION_PROGRAM  2u /* makes sense with handler = program alone */
-#define OPTION_SHAPES   4u /* shapes the pool: another value means a new pool */
-#define OPTION_LIMIT    8u /* a limit: another value needs no new pool */
+#define OPTION_REQUIRED 1u  /* a service in a file must have it */
+#define OPTION_PROGRAM  2u  /* makes sense with handler = program alone */
+#define OPTION_SHAPES   4u  /* shapes the pool: another value means a new pool */
+#define OPTION_LIMIT    8u  /* a limit: another value needs no new pool */
+#define OPTION_RESTART  16u /* a running daemon keeps its value: another one needs a restart */
 
 #define OPTION_WORKERS_MAX UINT64_MAX /* as `max`: see option_max() */
 

@@ -24,7 +24,7 @@ static const struct {
 static size_t
 stats_size(const struct stats *stats)
 {
-	return (stats->workers + 1) * sizeof(struct stats_row); /* the last one holds `said` */
+	return (stats->workers + 1) * sizeof(struct stats_row); /* the last one holds the words */
 }
 
 struct stats *
@@ -43,6 +43,7 @@ stats_new(unsigned workers)
 	}
 	stats->rows = memory;
 	stats->said = &stats->rows[workers].open;
+	stats->serving = &stats->rows[workers].counters[0];
 	return stats;
 }
 
@@ -86,6 +87,18 @@ stats_open(const struct stats *stats)
 	for (unsigned worker = 0; worker < stats->workers; worker++)
 		total += stats_read(&stats_row(stats, worker)->open);
 	return total;
+}
+
+void
+stats_set_serving(const struct stats *stats, unsigned workers)
+{
+	atomic_store_explicit(stats->serving, workers, memory_order_relaxed);
+}
+
+unsigned
+stats_serving(const struct stats *stats)
+{
+	return (unsigned)atomic_load_explicit(stats->serving, memory_order_relaxed);
 }
 
 bool

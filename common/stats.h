@@ -45,8 +45,9 @@ struct stats_row {
 struct stats {
 	unsigned workers;
 	unsigned holders;
-	struct stats_row *rows; /* owns; shared mapping, one for each worker id */
-	_Atomic uint64_t *said; /* in the mapping, behind the rows */
+	struct stats_row *rows;    /* owns; shared mapping, one for each worker id */
+	_Atomic uint64_t *said;    /* in the mapping, behind the rows */
+	_Atomic uint64_t *serving; /* likewise */
 };
 
 /* Maps zeroed shared memory, to be inherited by fork. NULL with errno when there is none. */
@@ -75,6 +76,9 @@ stats_count(struct stats_row *row, enum counter counter)
 /* Sums over all workers. */
 uint64_t stats_total(const struct stats *stats, enum counter counter);
 uint64_t stats_open(const struct stats *stats);
+/* How many workers share the connections: the master says it, the workers ask. */
+void stats_set_serving(const struct stats *stats, unsigned workers);
+unsigned stats_serving(const struct stats *stats);
 /* True for one caller a second among all processes: who may log that descriptors are short. */
 bool stats_first_this_second(const struct stats *stats, uint64_t second);
 const char *stats_counter_name(enum counter counter);
