@@ -24,7 +24,7 @@
 static const char *
 instance_service(const struct instance *instance)
 {
-	return instance->service->conf->name;
+	return instance->service->name;
 }
 
 static void
@@ -150,6 +150,8 @@ instance_stop(struct instance *instance, uint64_t now)
 	pool_doom(instance->service->pool, instance->slot, instance->incarnation);
 	instance_set_state(instance, INSTANCE_STOPPING);
 	instance_close_fds(instance);
+	slot_tell_all(instance->service->master, instance);
+	slot_wake_all(instance->service->master);
 	instance->due = now + instance->service->conf->stop_timeout;
 }
 

@@ -28,7 +28,6 @@ enum instance_state {
 
 struct instance {
 	struct service *service; /* borrows */
-	unsigned index;          /* among all instances of the daemon */
 	unsigned slot;           /* in its service's pool */
 	enum instance_state state;
 	uint64_t since;       /* when the process started, or ended */

@@ -82,32 +82,114 @@ listen_one(
 	return -1;
 }
 
+static struct listen_socket *
+listen_new(const struct conf_service *service, const struct addr *addr, char why[LISTEN_WHY_MAX])
+{
+	struct listen_socket *s = mem_alloc(1, sizeof(*s));
+	char text[ADDR_TEXT_MAX];
+
+	s->asked = *addr;
+	s->fd = listen_one(s, addr, service->backlog, why);
+	if (s->fd < 0) {
+		free(s);
+		return NULL;
+	}
+	s->service = mem_strdup(service->name);
+	log_info("service %s: listening on %s", service->name, addr_format(&s->addr, text));
+	return s;
+}
+
+static void
+listen_release(struct listen_socket *s)
+{
+	if (--s->holders > 0)
+		return;
+	close(s->fd);
+	if (addr_is_unix(&s->addr))
+		sockpath_remove(&s->sockpath, addr_path(&s->addr));
+	free(s->service);
+	free(s);
+}
+
+static bool
+listen_has(const struct listen_set *set, const struct listen_socket *s)
+{
+	for (unsigned i = 0; i < set->count; i++)
+		if (set->sockets[i] == s)
+			return true;
+	return false;
+}
+
+/* The socket of that address. Where the kernel chose the port it stays with its service. */
+static struct listen_socket *
+listen_find(const struct listen_set *set, const struct listen_set *before,
+    const struct conf_service *service, const struct addr *addr)
+{
+	for (unsigned i = 0; before != NULL && i < before->count; i++) {
+		struct listen_socket *s = before->sockets[i];
+
+		if (addr_equal(&s->asked, addr) && !listen_has(set, s) &&
+		    (addr_is_unix(addr) || addr_port(addr) != 0 ||
+			strcmp(s->service, service->name) == 0))
+			return s;
+	}
+	return NULL;
+}
+
+/* What is listened on already and would be in the way; the kernel would only say "in use". */
+static bool
+listen_collides(const struct listen_set *before, const struct addr *addr, char why[LISTEN_WHY_MAX])
+{
+	char text[ADDR_TEXT_MAX];
+
+	for (unsigned i = 0; before != NULL && i < before->count; i++) {
+		if (!addr_collides(&before->sockets[i]->addr, addr))
+			continue;
+		snprintf(why, LISTEN_WHY_MAX,
+		    "it collides with %s, which is listened on now: one of them is every address "
+		    "at that port; take the one away with a first reload, add the other with a "
+		    "second, or restart",
+		    addr_format(&before->sockets[i]->addr, text));
+		return true;
+	}
+	return false;
+}
+
 /* Opens what one service listens on, behind those that are open already. */
 static bool
-listen_open_service(struct listen_set *set, const struct conf *conf, unsigned index)
+listen_open_service(struct listen_set *set, const struct conf *conf, unsigned index,
+    const struct listen_set *before, struct conf_errors *errors)
 {
 	const struct conf_service *service = &conf->services[index];
 	char text[ADDR_TEXT_MAX], why[LISTEN_WHY_MAX];
 	bool all = true;
 
 	for (unsigned i = 0; i < service->listens; i++) {
-		struct listen_socket *s = &set->sockets[set->count];
-		int fd = listen_one(s, &service->listen[i], service->backlog, why);
+		const struct addr *addr = &service->listen[i];
+		struct listen_socket *s = listen_find(set, before, service, addr);
 
-		if (fd < 0) {
-			log_errorx("service %s: cannot listen on %s: %s", service->name,
-			    addr_format(&service->listen[i], text), why);
+		if (s == NULL && !listen_collides(before, addr, why))
+			s = listen_new(service, addr, why);
+		if (s == NULL) {
+			char *where = conf_where(conf, 1 + index, "listen");
+
+			conf_errors_add(errors, mem_printf("%s: cannot listen on %s: %s", where,
+						    addr_format(addr, text), why));
+			free(where);
 			all = false;
 			continue;
 		}
-		set->listeners[set->count++] = (struct worker_listener){.fd = fd, .service = index};
-		log_info("service %s: listening on %s", service->name, addr_format(&s->addr, text));
+		s->holders++;
+		set->sockets[set->count] = s;
+		set->listeners[set->count++] =
+		    (struct worker_listener){.fd = s->fd, .service = index};
 	}
 	return all;
 }
 
 bool
-listen_open(struct listen_set *set, const struct conf *conf)
+listen_open(struct listen_set *set, const struct conf *conf, const struct listen_set *before,
+    struct conf_errors *errors)
 {
 	unsigned count = 0;
 	bool all = true;
@@ -118,22 +200,24 @@ listen_open(struct listen_set *set, const struct conf *conf)
 	set->sockets = mem_alloc(count + 1, sizeof(*set->sockets));
 	set->listeners = mem_alloc(count + 1, sizeof(*set->listeners));
 	for (unsigned i = 0; i < conf->service_count; i++)
-		all = listen_open_service(set, conf, i) && all;
+		all = listen_open_service(set, conf, i, before, errors) && all;
 	return all;
+}
+
+void
+listen_set_backlogs(const struct listen_set *set, const struct conf *conf)
+{
+	for (unsigned i = 0; i < set->count; i++)
+		(void)listen(
+		    set->listeners[i].fd, (int)conf->services[set->listeners[i].service].backlog);
 }
 
 void
 listen_close(struct listen_set *set)
 {
-	for (unsigned i = 0; i < set->count; i++) {
-		if (set->listeners[i].fd < 0)
-			continue;
-		close(set->listeners[i].fd);
-		set->listeners[i].fd = -1;
-		if (addr_is_unix(&set->sockets[i].addr))
-			sockpath_remove(
-			    &set->sockets[i].sockpath, addr_path(&set->sockets[i].addr));
-	}
+	for (unsigned i = 0; i < set->count; i++)
+		listen_release(set->sockets[i]);
+	set->count = 0;
 }
 
 void
@@ -144,5 +228,4 @@ listen_free(struct listen_set *set)
 	free(set->listeners);
 	set->sockets = NULL;
 	set->listeners = NULL;
-	set->count = 0;
 }

@@ -188,10 +188,11 @@ main_load(const struct main_options *options, const char *control)
 	return conf;
 }
 
-/* Returns the exit status. */
+/* Returns the exit status. The master takes the configuration over. */
 static int
-main_start(const struct main_options *options, const struct conf *conf, const char *control)
+main_start(const struct main_options *options, struct conf **conf_at, const char *control)
 {
+	struct conf *conf = *conf_at;
 	char *why;
 
 	if (options->dump) {
@@ -205,7 +206,8 @@ main_start(const struct main_options *options, const struct conf *conf, const ch
 	log_open("master", options->verbose ? LOG_LEVEL_DEBUG : conf->log_level);
 	if (strcmp(conf->control, control) == 0 && !control_make_folder(control, &why))
 		fatalx("control socket: %s", why);
-	return master_run(conf);
+	*conf_at = NULL;
+	return master_run(conf, control);
 }
 
 int
@@ -226,7 +228,7 @@ main(int argc, char **argv)
 	if (conf == NULL)
 		status = options.is_run ? MAIN_USAGE : 1;
 	else
-		status = main_start(&options, conf, control);
+		status = main_start(&options, &conf, control);
 	conf_free(conf);
 	free(control);
 	return status;

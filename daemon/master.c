@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/option.h"
 #include "daemon/death.h"
 
 #include <errno.h>
@@ -27,8 +28,10 @@
 bool
 master_is_damaged(const struct master *master)
 {
-	for (unsigned i = 0; i < master->conf->service_count; i++)
-		if (master->services[i].is_damaged)
+	const struct service *service;
+
+	TAILQ_FOREACH (service, &master->services, entry)
+		if (service->is_damaged)
 			return true;
 	return false;
 }
@@ -36,22 +39,42 @@ master_is_damaged(const struct master *master)
 void
 master_damage_all(struct master *master)
 {
-	for (unsigned i = 0; i < master->conf->service_count; i++)
-		master->services[i].is_damaged = master->pools[i] != NULL;
+	struct service *service;
+
+	TAILQ_FOREACH (service, &master->services, entry)
+		service->is_damaged = service->pool != NULL;
 }
 
 /* What is damaged is made new as soon as nobody can be in it. */
 static void
 master_mend(struct master *master)
 {
+	struct service *service;
+
 	if (slot_count_processes(master) > 0)
 		return;
-	for (unsigned i = 0; i < master->conf->service_count; i++)
-		if (master->services[i].is_damaged)
-			service_start_over(&master->services[i]);
+	TAILQ_FOREACH (service, &master->services, entry)
+		if (service->is_damaged)
+			service_start_over(service);
 }
 
 /* ---- signals and events ---- */
+
+/* TTIN and TTOU: one worker more or fewer. */
+static void
+master_scale(struct master *master, int more)
+{
+	struct generation *current = master->current;
+	unsigned workers = current->wanted + (unsigned)more;
+
+	if (master->stop.phase != STOP_NONE || workers < 1 || workers > generation_most(current)) {
+		log_warnx("there are %u workers, from 1 to %u there may be", current->wanted,
+		    generation_most(current));
+		return;
+	}
+	log_info("%s: %u workers", more > 0 ? "TTIN" : "TTOU", workers);
+	generation_scale(current, workers, clock_now());
+}
 
 void
 master_on_signal(evutil_socket_t number, short what, void *arg)
@@ -64,6 +87,15 @@ master_on_signal(evutil_socket_t number, short what, void *arg)
 		break;
 	case SIGTERM:
 		stop_gracefully(master, "TERM");
+		break;
+	case SIGHUP:
+		reload_order(master, "HUP", NULL);
+		break;
+	case SIGTTIN:
+		master_scale(master, +1);
+		break;
+	case SIGTTOU:
+		master_scale(master, -1);
 		break;
 	case SIGINT:
 		stop_now(master, "INT");
@@ -99,18 +131,32 @@ master_on_tick(evutil_socket_t fd, short what, void *arg)
 
 /* ---- children ---- */
 
+/* The process groups of all instances; returns how many. */
+static size_t
+master_groups(const struct master *master, pid_t **groups)
+{
+	const struct service *service;
+	size_t count = 0;
+
+	*groups = NULL;
+	TAILQ_FOREACH (service, &master->services, entry) {
+		*groups = mem_resize(*groups, count + service->count + 1, sizeof(pid_t));
+		for (unsigned i = 0; i < service->count; i++)
+			if (service->instances[i].pid != 0)
+				(*groups)[count++] = service->instances[i].pid;
+	}
+	return count;
+}
+
 static void
 master_turn_guardian(struct master *master, uint64_t now)
 {
 	pid_t *groups;
-	size_t count = 0;
+	size_t count;
 
 	if (master->guardian.pid != 0 || now < master->guardian_retry)
 		return;
-	groups = mem_alloc(master->instance_count + 1, sizeof(*groups));
-	for (unsigned i = 0; i < master->instance_count; i++)
-		if (master->instances[i].pid != 0)
-			groups[count++] = master->instances[i].pid;
+	count = master_groups(master, &groups);
 	if (guardian_start(&master->guardian, groups, count) != 0) {
 		log_warn("guardian cannot be started");
 		master->guardian_retry = now + MASTER_RETRY;
@@ -137,30 +183,47 @@ master_on_guardian_death(struct master *master, const siginfo_t *info, uint64_t 
 	master->guardian_retry = now + MASTER_RETRY;
 }
 
+static struct slot *
+master_find_slot(const struct master *master, pid_t pid)
+{
+	const struct generation *generation;
+
+	TAILQ_FOREACH (generation, &master->generations, entry)
+		for (unsigned i = 0; i < generation->slot_count; i++)
+			if (generation->slots[i].pid == pid)
+				return &generation->slots[i];
+	return NULL;
+}
+
+static struct instance *
+master_find_instance(const struct master *master, pid_t pid)
+{
+	const struct service *service;
+	struct instance *instance = NULL;
+
+	TAILQ_FOREACH (service, &master->services, entry)
+		if (instance == NULL)
+			instance = service_find(service, pid);
+	return instance;
+}
+
 static void
 master_on_death(struct master *master, const siginfo_t *info, uint64_t now)
 {
-	pid_t pid = info->si_pid;
+	struct slot *slot = master_find_slot(master, info->si_pid);
+	struct instance *instance = master_find_instance(master, info->si_pid);
 
-	if (pid == master->guardian.pid) {
+	if (info->si_pid == master->guardian.pid) {
 		master_on_guardian_death(master, info, now);
-		return;
+	} else if (slot != NULL) {
+		slot_on_death(slot, info, now);
+	} else if (instance != NULL) {
+		instance_on_death(instance, info, now);
+	} else {
+		/* As pid 1, or after an exec, there are children that we did not start. */
+		waitpid(info->si_pid, NULL, 0);
+		log_debug("process %ld, which nobody here started, ended", (long)info->si_pid);
 	}
-	for (unsigned i = 0; i < master->slot_count; i++) {
-		if (master->slots[i].pid == pid) {
-			slot_on_death(&master->slots[i], info, now);
-			return;
-		}
-	}
-	for (unsigned i = 0; i < master->instance_count; i++) {
-		if (master->instances[i].pid == pid) {
-			instance_on_death(&master->instances[i], info, now);
-			return;
-		}
-	}
-	/* As pid 1, or after an exec, there are children that we did not start. */
-	waitpid(pid, NULL, 0);
-	log_debug("process %ld, which nobody here started, ended", (long)pid);
 }
 
 /* Looks who is dead without reaping: each kind of child is taken leave of in its own way. */
@@ -181,17 +244,13 @@ master_reap(struct master *master, uint64_t now)
 static void
 master_note_ready(struct master *master)
 {
-	unsigned services = master->conf->service_count;
+	unsigned services = master->conf->service_count, workers = master->current->wanted;
 
-	if (master->state != MASTER_STARTING)
+	if (master->state != MASTER_STARTING || !generation_all_ready(master->current))
 		return;
-	for (unsigned i = 0; i < master->slot_count; i++)
-		if (master->slots[i].state != SLOT_READY)
-			return;
 	master->state = MASTER_RUNNING;
-	log_info("ready: %u worker%s, %u service%s; control socket %s", master->slot_count,
-	    master->slot_count == 1 ? "" : "s", services, services == 1 ? "" : "s",
-	    master->conf->control);
+	log_info("ready: %u worker%s, %u service%s; control socket %s", workers,
+	    workers == 1 ? "" : "s", services, services == 1 ? "" : "s", master->control_path);
 }
 
 static void
@@ -205,13 +264,18 @@ master_sleep_until(struct master *master, uint64_t next)
 	event_add(master->tick, &wait);
 }
 
+static uint64_t
+master_sooner(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+
 /* All that is due now. Processes are started here, and nowhere inside a callback. */
 static void
 master_turn(struct master *master)
 {
 	uint64_t now = clock_now();
 	uint64_t next = now + MASTER_TICK;
-	uint64_t time;
 
 	if (master->turned != 0 && now > master->turned + MASTER_STOOD)
 		slot_pardon_all(master, now);
@@ -219,28 +283,41 @@ master_turn(struct master *master)
 	master_reap(master, now);
 	master_turn_guardian(master, now);
 	master_mend(master);
-	for (unsigned i = 0; i < master->conf->service_count; i++) {
-		time = service_turn(&master->services[i], now);
-		next = time < next ? time : next;
+	for (struct service *more, *service = TAILQ_FIRST(&master->services); service != NULL;
+	     service = more) {
+		more = TAILQ_NEXT(service, entry);
+		next = master_sooner(next, service_turn(service, now));
 	}
-	for (unsigned i = 0; i < master->slot_count; i++) {
-		time = slot_turn(&master->slots[i], now);
-		next = time < next ? time : next;
+	for (struct generation *more, *generation = TAILQ_FIRST(&master->generations);
+	     generation != NULL; generation = more) {
+		more = TAILQ_NEXT(generation, entry);
+		next = master_sooner(next, generation_turn(generation, now));
 	}
-	time = stop_turn(master, now);
-	next = time < next ? time : next;
+	next = master_sooner(next, reload_turn(master, now));
+	next = master_sooner(next, stop_turn(master, now));
 	master_note_ready(master);
 	log_flush();
 	master_sleep_until(master, next);
 }
 
+/* ---- reload ---- */
+
+void
+master_apply(struct master *master, const struct conf_diff *diff)
+{
+	for (unsigned i = 0; i < diff->hostler.count; i++)
+		if (strcmp(diff->hostler.list[i].option->key, "log_level") == 0)
+			log_set_level(master->conf->log_level);
+}
+
 /* ---- the life ---- */
 
 int
-master_run(const struct conf *conf)
+master_run(struct conf *conf, const char *control_default)
 {
 	struct master *master = mem_alloc(1, sizeof(*master));
 
+	master->control_default = control_default;
 	master_open(master, conf);
 	while (master->stop.phase != STOP_DONE) {
 		master_turn(master);

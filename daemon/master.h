@@ -11,10 +11,11 @@
 #include "common/conf.h"
 #include "common/stats.h"
 #include "daemon/control.h"
+#include "daemon/generation.h"
 #include "daemon/guardian.h"
 #include "daemon/instance.h"
-#include "daemon/listen.h"
 #include "daemon/priv.h"
+#include "daemon/reload.h"
 #include "daemon/service.h"
 #include "daemon/slot.h"
 #include "daemon/stop.h"
@@ -34,8 +35,11 @@ enum master_state { MASTER_STARTING, MASTER_RUNNING, MASTER_STOPPING };
 #define MASTER_SIGNALS 9
 
 struct master {
-	const struct conf *conf; /* borrows */
-	pid_t pid;               /* ours; children compare getppid(2) with it */
+	const struct conf *conf;     /* borrows; of the current generation */
+	const char *control_default; /* borrows; where no control socket is configured */
+	char *control_path;          /* owns */
+	char *pid_path;              /* owns; NULL for none */
+	pid_t pid;                   /* ours; children compare getppid(2) with it */
 	uint64_t started;
 	uint64_t turned; /* when the newest turn began */
 	enum master_state state;
@@ -46,22 +50,20 @@ struct master {
 	struct event *tick;                    /* owns; when somebody wants to be called */
 	struct event *looked;                  /* owns; on wake_master */
 
-	struct listen_set listen;
-	struct stats **stats; /* owns; one for each service */
-	struct stats *sum;    /* owns; of all services */
-	unsigned ids;         /* worker ids */
-	int *wakes;          /* owns; an eventfd for each worker id */
-	int wake_master;     /* owns; eventfd */
-	struct pool **pools; /* owns; one for each service, NULL where it needs none */
+	struct generation_list generations; /* owns; oldest first */
+	struct generation *current;         /* borrows; the one that accepts */
+	unsigned generation_number;         /* of the newest */
+	struct service_list services;       /* owns; of all generations */
+	struct reload reload;
+
+	struct stats *sum; /* owns; of all services */
+	unsigned ids;      /* worker ids */
+	int *wakes;        /* owns; an eventfd for each worker id */
+	int wake_master;   /* owns; eventfd */
 	struct priv worker_priv;
 
 	struct guardian guardian;
-	uint64_t guardian_retry;    /* when the next one may be tried */
-	struct service *services;   /* owns; conf->service_count */
-	struct instance *instances; /* owns; of all services, in their order */
-	unsigned instance_count;
-	struct slot *slots; /* owns; conf->workers */
-	unsigned slot_count;
+	uint64_t guardian_retry; /* when the next one may be tried */
 	struct stop stop;
 
 	int pidfile;             /* owns; -1 for none */
@@ -72,13 +74,18 @@ struct master {
 bool master_is_damaged(const struct master *master);
 /* All pools must. */
 void master_damage_all(struct master *master);
-/* The whole life. Returns the exit status. */
-int master_run(const struct conf *conf);
+/* Takes up what a reload changed of the master's own: the diff says what. */
+void master_apply(struct master *master, const struct conf_diff *diff);
+/*
+ * The whole life; takes `conf` over. `control_default` is where the control socket is when a file
+ * names none. Returns the exit status.
+ */
+int master_run(struct conf *conf, const char *control_default);
 
 /* ---- between the master's own files ---- */
 
 /* master_open.c; a failure is fatal. */
-void master_open(struct master *master, const struct conf *conf);
+void master_open(struct master *master, struct conf *conf);
 void master_close(struct master *master);
 /* master.c: what ends a turn of the loop */
 void master_on_signal(evutil_socket_t number, short what, void *arg);

@@ -15,14 +15,13 @@
 #include <unistd.h>
 
 #define MASTER_WHY_MAX     512
-#define MASTER_WORKERS_MIN 16  /* worker ids are made for at least so many workers ... */
-#define MASTER_FDS         100 /* of any process beside what is counted: spares, some connections */
-#define MASTER_GENERATIONS 3   /* ... so many times: two generations and a spare */
+#define MASTER_WORKERS_MIN 16 /* worker ids are made for at least so many workers ... */
+#define MASTER_GENERATIONS 3  /* ... so many times: two generations and a spare */
 
 static const int master_signals[MASTER_SIGNALS] = {
     SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU};
 
-/* ---- pools and what belongs to them ---- */
+/* ---- what all generations share ---- */
 
 static unsigned
 master_count_ids(const struct conf *conf)
@@ -48,68 +47,35 @@ master_eventfd(void)
 	return fd;
 }
 
-static struct stats *
-master_new_stats(const struct master *master)
-{
-	struct stats *stats = stats_new(master->ids);
-
-	if (stats == NULL)
-		fatal("cannot map memory for the counters");
-	return stats;
-}
-
 static void
 master_make_shared(struct master *master)
 {
-	const struct conf *conf = master->conf;
-
-	master->ids = master_count_ids(conf);
-	master->sum = master_new_stats(master);
-	master->stats = mem_alloc(conf->service_count + 1, sizeof(*master->stats));
-	for (unsigned i = 0; i < conf->service_count; i++)
-		master->stats[i] = master_new_stats(master);
+	master->ids = master_count_ids(master->conf);
+	master->sum = stats_new(master->ids);
+	if (master->sum == NULL)
+		fatal("cannot map memory for the counters");
 	master->wakes = mem_alloc(master->ids, sizeof(int));
 	for (unsigned i = 0; i < master->ids; i++)
 		master->wakes[i] = master_eventfd();
 	master->wake_master = master_eventfd();
-	master->pools = mem_alloc(conf->service_count + 1, sizeof(*master->pools));
-	for (unsigned i = 0; i < conf->service_count; i++) {
-		const struct conf_service *service = &conf->services[i];
-		struct pool_shape shape = {.slots = service_instances(service),
-		    .queue = service->queue,
-		    .batch = service->concurrency,
-		    .workers = master->ids,
-		    .lease_time = service->request_timeout};
-
-		if (shape.slots == 0)
-			continue;
-		master->pools[i] = pool_new(&shape);
-		if (master->pools[i] == NULL)
-			fatal("service %s: cannot make its pool", service->name);
-	}
 }
 
+/* All that is wrong is told, then nothing is started. */
 static void
-master_make_places(struct master *master)
+master_make_generation(struct master *master, struct conf *conf)
 {
-	const struct conf *conf = master->conf;
-	char why[MASTER_WHY_MAX];
-	unsigned next = 0;
+	struct conf_errors errors = {0};
+	struct generation *first = generation_new(master, conf, NULL, NULL, &errors);
 
-	for (unsigned i = 0; i < conf->service_count; i++)
-		master->instance_count += service_instances(&conf->services[i]);
-	master->instances = mem_alloc(master->instance_count + 1, sizeof(*master->instances));
-	master->services = mem_alloc(conf->service_count + 1, sizeof(*master->services));
-	for (unsigned i = 0; i < conf->service_count; i++) {
-		if (!service_open(&master->services[i], master, i, &master->instances[next], why,
-			sizeof(why)))
-			fatalx("%s", why);
-		next += master->services[i].count;
+	for (unsigned i = 0; i < errors.count; i++)
+		log_errorx("%s", errors.lines[i]);
+	conf_errors_free(&errors);
+	if (first == NULL) {
+		control_close(master->control);
+		pidfile_close(master->pidfile, master->pid_path);
+		fatalx("nothing was started");
 	}
-	master->slot_count = conf->workers;
-	master->slots = mem_alloc(master->slot_count, sizeof(*master->slots));
-	for (unsigned i = 0; i < master->slot_count; i++)
-		slot_open(&master->slots[i], master, i);
+	generation_run(first);
 }
 
 /* ---- events ---- */
@@ -158,28 +124,22 @@ master_open_outside(struct master *master)
 	static const struct control_command *const tables[] = {
 	    status_commands, order_commands, NULL};
 	const struct conf *conf = master->conf;
-	struct control_setup setup = {.path = conf->control,
+	struct control_setup setup = {.path = master->control_path,
 	    .uid = conf->uid,
 	    .gid = conf->gid,
 	    .tables = tables,
 	    .arg = master};
 	char why[MASTER_WHY_MAX];
 
-	if (conf->pid_file != NULL) {
-		master->pidfile = pidfile_open(conf->pid_file, why, sizeof(why));
+	if (master->pid_path != NULL) {
+		master->pidfile = pidfile_open(master->pid_path, why, sizeof(why));
 		if (master->pidfile < 0)
 			fatalx("%s", why);
 	}
 	master->control = control_open(master->base, &setup, why, sizeof(why));
 	if (master->control == NULL) {
-		pidfile_close(master->pidfile, conf->pid_file);
+		pidfile_close(master->pidfile, master->pid_path);
 		fatalx("%s", why);
-	}
-	if (!listen_open(&master->listen, conf)) {
-		listen_free(&master->listen);
-		control_close(master->control);
-		pidfile_close(master->pidfile, conf->pid_file);
-		fatalx("cannot listen on every address; nothing was started");
 	}
 }
 
@@ -198,35 +158,18 @@ master_raise_limits(struct master *master)
 		    (unsigned long long)master->nofile.rlim_cur);
 }
 
-/*
- * A daemon that is ready but cannot accept would be a riddle: what it needs at least is known now.
- * The master has three pipes of each instance, a worker two and what it keeps free beside them.
- */
-static void
-master_check_limits(const struct master *master)
-{
-	unsigned ids = master_count_ids(master->conf), listens = 0, instances = 0, need;
-	struct rlimit limit;
-
-	for (unsigned i = 0; i < master->conf->service_count; i++) {
-		listens += master->conf->services[i].listens;
-		instances += service_instances(&master->conf->services[i]);
-	}
-	need = MASTER_FDS + ids + listens + master->conf->workers + 3 * instances;
-	if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < need)
-		fatalx("the limit of descriptors (ulimit -n) is %llu; with %u instances at least "
-		       "%u are needed, and one more for each connection",
-		    (unsigned long long)limit.rlim_cur, instances, need);
-}
-
 void
-master_open(struct master *master, const struct conf *conf)
+master_open(struct master *master, struct conf *conf)
 {
 	char why[MASTER_WHY_MAX];
 
 	/* First of all: the log may be a pipe that nobody reads any more. */
 	signal(SIGPIPE, SIG_IGN);
 	master->conf = conf;
+	master->control_path = mem_strdup(conf->control);
+	master->pid_path = conf->pid_file != NULL ? mem_strdup(conf->pid_file) : NULL;
+	TAILQ_INIT(&master->generations);
+	TAILQ_INIT(&master->services);
 	master->pid = getpid();
 	master->started = clock_now();
 	master->pidfile = -1;
@@ -237,43 +180,46 @@ master_open(struct master *master, const struct conf *conf)
 	if (master->worker_priv.set_uid && conf->uid == CONF_NO_ID)
 		log_warnx("started as root without [hostler] user: workers become nobody, programs "
 			  "keep running as root unless their service has a user");
-	master_check_limits(master);
 	master_make_shared(master);
-	master_make_places(master);
 	master_make_events(master);
 	master_open_outside(master);
+	master_make_generation(master, conf);
 }
 
 static void
 master_close_shared(struct master *master)
 {
-	for (unsigned i = 0; i < master->conf->service_count; i++) {
-		service_close(&master->services[i]);
-		pool_free(master->pools[i]);
-		stats_free(master->stats[i]);
-	}
 	for (unsigned i = 0; i < master->ids; i++)
 		close(master->wakes[i]);
 	close(master->wake_master);
 	stats_free(master->sum);
-	free(master->stats);
 	free(master->wakes);
-	free(master->pools);
-	free(master->services);
-	free(master->instances);
+	free(master->control_path);
+	free(master->pid_path);
+}
+
+/* What the stop could not end any more, the guardian has killed. */
+static void
+master_close_generations(struct master *master)
+{
+	struct generation *generation;
+	struct service *service;
+
+	while ((generation = TAILQ_FIRST(&master->generations)) != NULL)
+		generation_free(generation);
+	while ((service = TAILQ_FIRST(&master->services)) != NULL)
+		service_free(service);
 }
 
 void
 master_close(struct master *master)
 {
 	control_close(master->control);
-	listen_free(&master->listen);
-	pidfile_close(master->pidfile, master->conf->pid_file);
-	for (unsigned i = 0; i < master->slot_count; i++)
-		slot_close(&master->slots[i]);
-	free(master->slots);
+	pidfile_close(master->pidfile, master->pid_path);
 	/* Last of all children: whatever did not die yet, it kills. */
 	guardian_stop(&master->guardian);
+	master_close_generations(master);
+	reload_close(&master->reload);
 	for (unsigned i = 0; i < MASTER_SIGNALS; i++)
 		event_free(master->signals[i]);
 	event_free(master->tick);

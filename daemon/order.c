@@ -4,6 +4,7 @@
  */
 #include "daemon/order.h"
 
+#include "common/log.h"
 #include "daemon/master.h"
 
 /* ---- stop ---- */
@@ -32,9 +33,63 @@ order_stop(void *arg, const json_t *request, struct control_ask *ask)
 		  : json_real((double)master->conf->shutdown_timeout / CLOCK_SECOND)));
 }
 
+/* ---- reload ---- */
+
+static const struct control_argument order_reload_arguments[] = {
+    {"dry_run", CONTROL_BOOL},
+    {NULL, CONTROL_BOOL},
+};
+
+static json_t *
+order_reload(void *arg, const json_t *request, struct control_ask *ask)
+{
+	if (json_is_true(json_object_get(request, "dry_run")))
+		return reload_try(arg);
+	reload_order(arg, "hostlerctl reload", ask);
+	return NULL;
+}
+
+/* ---- scale ---- */
+
+static const struct control_argument order_scale_arguments[] = {
+    {"workers", CONTROL_COUNT},
+    {NULL, CONTROL_BOOL},
+};
+
+static json_t *
+order_scale_workers(struct master *master, json_int_t workers)
+{
+	struct generation *current = master->current;
+	unsigned before = current->wanted, most = generation_most(current);
+
+	if (master->stop.phase != STOP_NONE)
+		return control_error("hostlerd is stopping");
+	if (workers < 1 || workers > most)
+		return control_error("workers: expects a number from 1 to %u", most);
+	if ((unsigned)workers != before) {
+		log_info("hostlerctl scale: %u workers", (unsigned)workers);
+		generation_scale(current, (unsigned)workers, clock_now());
+	}
+	return control_done(json_pack("{s:i, s:i}", "from", (int)before, "workers", (int)workers));
+}
+
+/* Until the next reload: the file says how many there are to be. */
+static json_t *
+order_scale(void *arg, const json_t *request, struct control_ask *ask)
+{
+	const json_t *workers = json_object_get(request, "workers");
+
+	(void)ask;
+	if (workers != NULL)
+		return order_scale_workers(arg, json_integer_value(workers));
+	return control_error("scale: expects workers");
+}
+
 /* ---- the table ---- */
 
 const struct control_command order_commands[] = {
+    {"reload", order_reload, order_reload_arguments},
+    {"scale", order_scale, order_scale_arguments},
     {"stop", order_stop, order_stop_arguments},
     {NULL, NULL, NULL},
 };

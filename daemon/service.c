@@ -5,14 +5,20 @@
  */
 #include "daemon/service.h"
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "daemon/environment.h"
 #include "daemon/master.h"
 
+#include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#define SERVICE_QUEUE 16384 /* a pool is made for a line of so many, to be changed in place */
+#define SERVICE_SLOTS 64    /* and for so many instances */
 
 static const int service_resources[CONF_LIMIT_COUNT] = {
     [CONF_LIMIT_NOFILE] = RLIMIT_NOFILE,
@@ -81,47 +87,184 @@ service_plan(struct service *service)
 	service_plan_limits(service);
 }
 
-bool
-service_open(struct service *service, struct master *master, unsigned index,
-    struct instance *instances, char *why, size_t why_size)
+static struct pool *
+service_new_pool(const struct service *service)
 {
-	const struct conf_service *conf = &master->conf->services[index];
-	uid_t uid;
+	const struct conf_service *conf = service->conf;
+	struct pool_shape shape = {.slots = 2 * conf->instances,
+	    .queue = conf->queue > SERVICE_QUEUE ? conf->queue : SERVICE_QUEUE,
+	    .batch = conf->concurrency,
+	    .workers = service->master->ids,
+	    .lease_time = conf->request_timeout};
 
-	*service = (struct service){.master = master,
-	    .conf = conf,
-	    .index = index,
-	    .pool = master->pools[index],
-	    .instances = instances,
-	    .count = service_instances(conf)};
-	backoff_rate_open(&service->rate, conf->start_rate);
-	if (service->count == 0)
-		return true;
-	if (!priv_for_service(&service->priv, master->conf, conf, why, why_size))
-		return false;
-	service_plan(service);
-	uid = service->priv.set_uid ? service->priv.uid : geteuid();
+	if (shape.slots < SERVICE_SLOTS)
+		shape.slots = SERVICE_SLOTS;
+	if (shape.slots > POOL_SLOTS_MAX)
+		shape.slots = POOL_SLOTS_MAX;
+	return pool_new(&shape);
+}
+
+static void
+service_new_instances(struct service *service)
+{
+	uid_t uid = service->priv.set_uid ? service->priv.uid : geteuid();
+
+	service->count = pool_capacity(service->pool);
+	service->instances = mem_alloc(service->count, sizeof(*service->instances));
 	for (unsigned i = 0; i < service->count; i++) {
-		struct instance *instance = &instances[i];
+		struct instance *instance = &service->instances[i];
 
 		*instance = (struct instance){.service = service,
-		    .index = (unsigned)(instance - master->instances),
 		    .slot = i,
-		    .since = master->started,
+		    .since = service->master->started,
 		    .fds = {-1, -1},
 		    .output = {.fd = -1}};
-		instance->env = environment_new(conf->name, i, uid, conf->env);
+		instance->env = environment_new(service->name, i, uid, service->conf->env);
 	}
+}
+
+static bool
+service_new_program(struct service *service, char *why, size_t why_size)
+{
+	if (!priv_for_service(
+		&service->priv, service->generation->conf, service->conf, why, why_size))
+		return false;
+	service->pool = service_new_pool(service);
+	if (service->pool == NULL) {
+		snprintf(why, why_size, "service %s: cannot make its pool: %s", service->name,
+		    strerror(errno));
+		return false;
+	}
+	service_new_instances(service);
+	service_plan(service);
 	return true;
 }
 
-void
-service_close(struct service *service)
+struct service *
+service_new(
+    struct generation *generation, unsigned index, struct stats *stats, char *why, size_t why_size)
 {
+	struct service *service = mem_alloc(1, sizeof(*service));
+	struct master *master = generation->master;
+
+	service->master = master;
+	service->generation = generation;
+	service->conf = &generation->conf->services[index];
+	service->name = mem_strdup(service->conf->name);
+	service->holders = 1;
+	service->stats = stats != NULL ? stats_hold(stats) : stats_new(master->ids);
+	backoff_rate_open(&service->rate, service->conf->start_rate);
+	TAILQ_INSERT_TAIL(&master->services, service, entry);
+	if (service->stats == NULL)
+		snprintf(why, why_size, "service %s: cannot map memory for its counters: %s",
+		    service->name, strerror(errno));
+	else if (service_instances(service->conf) == 0 ||
+		 service_new_program(service, why, why_size)) {
+		service_adopt(service, generation, index);
+		return service;
+	}
+	service_free(service);
+	return NULL;
+}
+
+void
+service_free(struct service *service)
+{
+	TAILQ_REMOVE(&service->master->services, service, entry);
 	for (unsigned i = 0; i < service->count; i++)
 		environment_free(service->instances[i].env);
 	backoff_rate_close(&service->rate);
 	priv_close(&service->priv);
+	pool_free(service->pool);
+	stats_free(service->stats);
+	free(service->instances);
+	free(service->name);
+	free(service);
+}
+
+void
+service_hold(struct service *service)
+{
+	service->holders++;
+}
+
+void
+service_release(struct service *service)
+{
+	if (--service->holders > 0)
+		return;
+	service->ending = true;
+	if (service_processes(service) == 0)
+		service_free(service);
+	else
+		service_stop(service, clock_now());
+}
+
+void
+service_adopt(struct service *service, struct generation *generation, unsigned index)
+{
+	const struct conf_service *conf = &generation->conf->services[index];
+
+	service->generation = generation;
+	service->conf = conf;
+	if (service->pool == NULL)
+		return;
+	service_plan(service);
+	pool_set_queue(service->pool, conf->queue);
+	pool_set_slots(service->pool, conf->instances);
+	if (service->rate.rate == conf->start_rate)
+		return;
+	backoff_rate_close(&service->rate);
+	backoff_rate_open(&service->rate, conf->start_rate);
+}
+
+/* ---- all of its instances ---- */
+
+bool
+service_is_up(const struct service *service, uint64_t now, uint64_t time)
+{
+	unsigned up = 0;
+
+	for (unsigned i = 0; i < service->count; i++) {
+		const struct instance *instance = &service->instances[i];
+
+		up += instance->state == INSTANCE_RUNNING && instance->offered &&
+		      now >= instance->since + time;
+	}
+	return up >= service_instances(service->conf);
+}
+
+unsigned
+service_processes(const struct service *service)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < service->count; i++)
+		count += service->instances[i].pid != 0;
+	return count;
+}
+
+struct instance *
+service_find(const struct service *service, pid_t pid)
+{
+	for (unsigned i = 0; i < service->count; i++)
+		if (service->instances[i].pid == pid)
+			return &service->instances[i];
+	return NULL;
+}
+
+void
+service_stop(struct service *service, uint64_t now)
+{
+	for (unsigned i = 0; i < service->count; i++)
+		instance_stop(&service->instances[i], now);
+}
+
+void
+service_kill(struct service *service, const char *why)
+{
+	for (unsigned i = 0; i < service->count; i++)
+		instance_kill(&service->instances[i], why);
 }
 
 /* ---- starting again ---- */
@@ -148,11 +291,14 @@ service_note_death(
 	uint64_t good = service->cannot_start ? service->loop.good : service_good_replies(service);
 	bool tell = instance->last_said[0] != '\0';
 
+	service->failures++;
+	snprintf(service->last_exit, sizeof(service->last_exit), "%s", instance->last_exit);
+	snprintf(service->last_said, sizeof(service->last_said), "%s", instance->last_said);
 	if (!backoff_loop_death(&service->loop, now, started, good))
 		return;
 	log_warnx("service %s: its instances die one after another: %s%s%s; next try in %.1fs, "
 		  "then less and less often, at least every %llus",
-	    service->conf->name, instance->last_exit, tell ? "; last said: " : "",
+	    service->name, instance->last_exit, tell ? "; last said: " : "",
 	    tell ? instance->last_said : "",
 	    (double)(service->loop.not_before - now) / (double)CLOCK_SECOND,
 	    (unsigned long long)(BACKOFF_MOST / CLOCK_SECOND));
@@ -175,7 +321,7 @@ service_look(struct service *service, uint64_t now)
 			ended = backoff_loop_end(&service->loop);
 	}
 	if (ended)
-		log_info("service %s: works again", service->conf->name);
+		log_info("service %s: works again", service->name);
 }
 
 /* The first time at which one more may be started. */
@@ -193,10 +339,11 @@ service_start_due(struct service *service, uint64_t now)
 	struct master *master = service->master;
 
 	/* While the pool waits to be made new, or nobody would kill them, nothing is started. */
-	if (service->is_damaged || master->guardian.pid == 0 ||
+	if (service->is_damaged || service->ending || master->guardian.pid == 0 ||
+	    service_processes(service) >= service_instances(service->conf) ||
 	    (master->stop.phase != STOP_NONE && master->stop.phase != STOP_DRAINING))
 		return MASTER_NEVER;
-	for (unsigned i = 0; i < service->count; i++) {
+	for (unsigned i = 0; i < service_instances(service->conf); i++) {
 		uint64_t time = service_start_time(service);
 
 		if (service->instances[i].state != INSTANCE_EMPTY)
@@ -227,15 +374,17 @@ service_turn(struct service *service, uint64_t now)
 
 		next = time < next ? time : next;
 	}
+	/* Nobody has it, and its last instance is gone. */
+	if (service->ending && service_processes(service) == 0)
+		service_free(service);
 	return next;
 }
 
 void
 service_start_over(struct service *service)
 {
-	for (unsigned i = 0; i < service->count; i++)
-		instance_kill(&service->instances[i], "belongs to a pool that was damaged");
+	service_kill(service, "belongs to a pool that was damaged");
 	pool_reset(service->pool);
 	service->is_damaged = false;
-	log_warnx("service %s: its pool was damaged and starts over", service->conf->name);
+	log_warnx("service %s: its pool was damaged and starts over", service->name);
 }

@@ -1,10 +1,12 @@
 /*
- * A service as the master sees it: how many instances it has, and when the next may be started.
+ * A service as the master sees it: its pool, its counts, its instances, and when the next may be
+ * started. It belongs to every generation that has it, and ends when none has it any more.
  */
 #ifndef DAEMON_SERVICE_H
 #define DAEMON_SERVICE_H
 
 #include "common/conf.h"
+#include "common/stats.h"
 #include "daemon/backoff.h"
 #include "daemon/instance.h"
 #include "daemon/priv.h"
@@ -13,16 +15,26 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/queue.h>
 
+struct generation;
 struct master;
 
 struct service {
+	TAILQ_ENTRY(service) entry;      /* of master->services */
 	struct master *master;           /* borrows */
-	const struct conf_service *conf; /* borrows */
-	unsigned index;
-	struct pool *pool;          /* borrows; NULL where the handler needs none */
-	struct instance *instances; /* borrows; its part of master->instances */
-	unsigned count;
+	struct generation *generation;   /* borrows; whose configuration it follows */
+	const struct conf_service *conf; /* borrows; of that generation */
+	char *name;                      /* owns */
+	unsigned holders;                /* generations that have it */
+	struct pool *pool;               /* owns; NULL where the handler needs none */
+	struct stats *stats;             /* holds */
+	struct instance *instances;      /* owns; as many as the pool is made for */
+	unsigned count;                  /* of `instances` */
+	unsigned failures;               /* instances that died by themselves or could not start */
+	char last_exit[SPAWN_WHY_MAX];   /* how the last of them ended */
+	char last_said[OUTPUT_LAST_MAX]; /* and what it said last */
+	bool ending;                     /* nobody has it: its instances end, then it is freed */
 	struct backoff_rate rate;
 	struct backoff_loop loop;
 	bool cannot_start;      /* the newest try to start an instance failed */
@@ -31,14 +43,38 @@ struct service {
 	bool is_damaged;        /* its pool starts over as soon as no worker is left */
 };
 
+TAILQ_HEAD(service_list, service);
+
 /* How many instances of it there are to be; 0 without a program. */
 unsigned service_instances(const struct conf_service *conf);
-/* Prepares it; `instances` is room for its part. False and a sentence in `why` when it cannot be.
+/*
+ * Makes it as the configuration's service `index` says, held by that generation alone. `stats` are
+ * those of the service that it replaces, or NULL. NULL and a sentence in `why` when it cannot be.
  */
-bool service_open(struct service *service, struct master *master, unsigned index,
-    struct instance *instances, char *why, size_t why_size);
-void service_close(struct service *service);
-/* Starts what is due, looks after each instance. Returns when it wants to be called next. */
+struct service *service_new(
+    struct generation *generation, unsigned index, struct stats *stats, char *why, size_t why_size);
+/* One more generation has it; each calls service_release(). Nobody's instances come to their end.
+ */
+void service_hold(struct service *service);
+void service_release(struct service *service);
+/* It follows another configuration from now on, which differs in limits alone. */
+void service_adopt(struct service *service, struct generation *generation, unsigned index);
+/* Frees it; it has no instance any more. */
+void service_free(struct service *service);
+
+/* Whether all instances that there are to be were given out to the workers for `time`. */
+bool service_is_up(const struct service *service, uint64_t now, uint64_t time);
+/* How many instances have a process. */
+unsigned service_processes(const struct service *service);
+/* The instance with this process, or NULL. */
+struct instance *service_find(const struct service *service, pid_t pid);
+/* Ends all instances, or kills them. */
+void service_stop(struct service *service, uint64_t now);
+void service_kill(struct service *service, const char *why);
+/*
+ * Starts what is due, looks after each instance; frees a service that has ended. Returns when it
+ * wants to be called next.
+ */
 uint64_t service_turn(struct service *service, uint64_t now);
 /* An instance died by itself, or could not be started. */
 void service_note_death(

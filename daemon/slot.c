@@ -36,24 +36,39 @@ slot_is_alive(const struct slot *slot)
 	return slot->pid > 0 && !slot->was_killed;
 }
 
+bool
+slot_is_wanted(const struct slot *slot)
+{
+	const struct generation *generation = slot->generation;
+
+	return slot->place < generation->wanted && slot->master->stop.phase == STOP_NONE &&
+	       (generation->state == GENERATION_RUNNING ||
+		   (generation->state == GENERATION_STARTING && slot->starts == 0));
+}
+
 unsigned
 slot_count_processes(const struct master *master)
 {
+	const struct generation *generation;
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < master->slot_count; i++)
-		count += master->slots[i].pid > 0;
+	TAILQ_FOREACH (generation, &master->generations, entry)
+		for (unsigned i = 0; i < generation->slot_count; i++)
+			count += generation->slots[i].pid > 0;
 	return count;
 }
 
 void
 slot_wake_all(const struct master *master)
 {
+	const struct generation *generation;
 	const uint64_t one = 1;
 
-	for (unsigned i = 0; i < master->slot_count; i++)
-		if (slot_is_alive(&master->slots[i]))
-			(void)!write(master->wakes[master->slots[i].id], &one, sizeof(one));
+	TAILQ_FOREACH (generation, &master->generations, entry)
+		for (unsigned i = 0; i < generation->slot_count; i++)
+			if (slot_is_alive(&generation->slots[i]))
+				(void)!write(
+				    master->wakes[generation->slots[i].id], &one, sizeof(one));
 }
 
 void
@@ -61,7 +76,7 @@ slot_kill(struct slot *slot, const char *why)
 {
 	if (!slot_is_alive(slot))
 		return;
-	if (slot->master->stop.phase == STOP_NONE)
+	if (slot_is_wanted(slot))
 		log_warnx("worker %u (pid %ld) is replaced: %s", slot->place, (long)slot->pid, why);
 	else
 		log_info("worker %u (pid %ld) is killed: %s", slot->place, (long)slot->pid, why);
@@ -69,24 +84,41 @@ slot_kill(struct slot *slot, const char *why)
 	kill(slot->pid, SIGKILL);
 }
 
+void
+slot_kill_all(struct master *master, const char *why)
+{
+	struct generation *generation;
+
+	TAILQ_FOREACH (generation, &master->generations, entry)
+		for (unsigned i = 0; i < generation->slot_count; i++)
+			slot_kill(&generation->slots[i], why);
+}
+
 /* ---- start ---- */
+
+static bool
+slot_id_is_free(const struct master *master, unsigned id)
+{
+	const struct generation *generation;
+	const struct service *service;
+
+	TAILQ_FOREACH (generation, &master->generations, entry)
+		for (unsigned i = 0; i < generation->slot_count; i++)
+			if (generation->slots[i].pid > 0 && generation->slots[i].id == id)
+				return false;
+	TAILQ_FOREACH (service, &master->services, entry)
+		if (service->pool != NULL && !pool_swept(service->pool, id))
+			return false;
+	return true;
+}
 
 /* An id that no worker had, or whose dead owner was swept up after; -1 when there is none now. */
 static int
 slot_find_id(const struct master *master)
 {
-	for (unsigned id = 0; id < master->ids; id++) {
-		bool free_id = true;
-
-		for (unsigned i = 0; i < master->slot_count; i++)
-			if (master->slots[i].pid > 0 && master->slots[i].id == id)
-				free_id = false;
-		for (unsigned i = 0; i < master->conf->service_count && free_id; i++)
-			if (master->pools[i] != NULL)
-				free_id = pool_swept(master->pools[i], id);
-		if (free_id)
+	for (unsigned id = 0; id < master->ids; id++)
+		if (slot_id_is_free(master, id))
 			return (int)id;
-	}
 	return -1;
 }
 
@@ -94,11 +126,12 @@ static void
 slot_reset(struct slot *slot, unsigned id)
 {
 	slot->id = id;
-	slot->was_ready = slot->was_killed = slot->start_told = slot->drain = slot->drain_told =
-	    false;
+	slot->was_ready = slot->was_killed = slot->start_told = slot->accept_told = false;
+	slot->drain = slot->drain_hasty = slot->drain_told = false;
+	slot->drain_by = 0;
 	slot->behind = slot->asked = slot->check = slot->check_by = 0;
 	slot->ping = 0;
-	memset(slot->told, 0, slot->master->instance_count * sizeof(*slot->told));
+	memset(slot->told, 0, slot->generation->place_count * sizeof(*slot->told));
 }
 
 static void
@@ -106,6 +139,17 @@ slot_failed(struct slot *slot, uint64_t now)
 {
 	slot->failures++;
 	slot->not_before = now + backoff_delay(slot->failures);
+}
+
+/* A generation that is being built fails with the first worker that does. */
+static void
+slot_fail_generation(struct slot *slot)
+{
+	struct generation *generation = slot->generation;
+
+	if (generation->state == GENERATION_STARTING && generation->failure[0] == '\0')
+		snprintf(generation->failure, sizeof(generation->failure),
+		    "its worker %u did not start: %s", slot->place, slot->last_exit);
 }
 
 static void
@@ -128,6 +172,7 @@ slot_start(struct slot *slot, unsigned id, uint64_t now)
 		    strerror(errno));
 		slot_hang_up(slot);
 		slot_failed(slot, now);
+		slot_fail_generation(slot);
 		return;
 	}
 	slot->pid = pid;
@@ -142,7 +187,7 @@ slot_start_due(struct slot *slot, uint64_t now)
 {
 	int id;
 
-	if (slot->master->stop.phase != STOP_NONE || master_is_damaged(slot->master))
+	if (!slot_is_wanted(slot) || master_is_damaged(slot->master))
 		return MASTER_NEVER;
 	if (now < slot->not_before)
 		return slot->not_before;
@@ -168,6 +213,8 @@ slot_overdue(const struct slot *slot, uint64_t now, char why[64])
 
 	if (slot->behind != 0 && now > slot->behind + SLOT_FULL_TIME)
 		return "its channel was full for 2s";
+	if (slot->drain_by != 0 && now > slot->drain_by)
+		return "drain_timeout is over";
 	if (!slot->was_ready && now > slot->since + SLOT_START_TIME)
 		return "was not ready within 10s";
 	if (slot->check_by != 0 && now > slot->check_by)
@@ -180,19 +227,25 @@ slot_overdue(const struct slot *slot, uint64_t now, char why[64])
 	return NULL;
 }
 
+static void
+slot_pardon(struct slot *slot, uint64_t now)
+{
+	if (slot->asked != 0)
+		slot->asked = now;
+	if (slot->behind != 0)
+		slot->behind = now;
+	if (slot->check_by != 0)
+		slot->check_by = now + SLOT_CHECK_TIME;
+}
+
 void
 slot_pardon_all(struct master *master, uint64_t now)
 {
-	for (unsigned i = 0; i < master->slot_count; i++) {
-		struct slot *slot = &master->slots[i];
+	struct generation *generation;
 
-		if (slot->asked != 0)
-			slot->asked = now;
-		if (slot->behind != 0)
-			slot->behind = now;
-		if (slot->check_by != 0)
-			slot->check_by = now + SLOT_CHECK_TIME;
-	}
+	TAILQ_FOREACH (generation, &master->generations, entry)
+		for (unsigned i = 0; i < generation->slot_count; i++)
+			slot_pardon(&generation->slots[i], now);
 }
 
 uint64_t
@@ -219,6 +272,8 @@ slot_turn(struct slot *slot, uint64_t now)
 	}
 	if (slot->check_by != 0 && slot->check_by < next)
 		next = slot->check_by;
+	if (slot->drain_by != 0 && slot->drain_by < next)
+		next = slot->drain_by + 1;
 	return slot->was_ready && slot->next_ping < next ? slot->next_ping : next;
 }
 
@@ -228,14 +283,16 @@ slot_turn(struct slot *slot, uint64_t now)
 static void
 slot_bury(struct slot *slot)
 {
-	struct master *master = slot->master;
+	const struct generation *generation = slot->generation;
+	struct service *service;
 
-	for (unsigned i = 0; i < master->conf->service_count; i++) {
-		if (master->pools[i] != NULL)
-			pool_bury(master->pools[i], slot->id);
-		atomic_store(&stats_row(master->stats[i], slot->id)->open, 0);
+	for (unsigned i = 0; i < generation->conf->service_count; i++) {
+		service = generation->services[i];
+		if (service->pool != NULL)
+			pool_bury(service->pool, slot->id);
+		atomic_store(&stats_row(service->stats, slot->id)->open, 0);
 	}
-	atomic_store(&stats_row(master->sum, slot->id)->open, 0);
+	atomic_store(&stats_row(slot->master->sum, slot->id)->open, 0);
 }
 
 void
@@ -256,17 +313,19 @@ slot_on_death(struct slot *slot, const siginfo_t *info, uint64_t now)
 		slot->not_before = now;
 	else
 		slot_failed(slot, now);
+	slot_fail_generation(slot);
 	slot_wake_all(master);
 }
 
 void
-slot_open(struct slot *slot, struct master *master, unsigned place)
+slot_open(struct slot *slot, struct generation *generation, unsigned place)
 {
-	*slot = (struct slot){.master = master,
+	*slot = (struct slot){.generation = generation,
+	    .master = generation->master,
 	    .place = place,
-	    .since = master->started,
+	    .since = generation->since,
 	    .channel = -1,
-	    .told = mem_alloc(master->instance_count + 1, sizeof(*slot->told))};
+	    .told = mem_alloc(generation->place_count + 1, sizeof(*slot->told))};
 }
 
 void

@@ -19,13 +19,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct generation;
 struct instance;
 struct master;
 
 enum slot_state { SLOT_WAITING, SLOT_STARTING, SLOT_READY, SLOT_DRAINING };
 
 struct slot {
-	struct master *master; /* borrows */
+	struct generation *generation; /* borrows */
+	struct master *master;         /* borrows */
 	unsigned place;
 	enum slot_state state;
 	uint64_t since; /* when the process started, or ended */
@@ -40,10 +42,13 @@ struct slot {
 	bool was_ready;
 	bool was_killed; /* by us; it hears nothing any more */
 
-	uint32_t *told;     /* owns; for each instance of the daemon the incarnation it knows */
-	bool start_told;    /* it was told of every instance once, so it may serve */
+	uint32_t *told;     /* owns; of each instance of the generation the incarnation it knows */
+	bool start_told;    /* it was told of every instance once */
+	bool accept_told;   /* it was told to accept */
 	bool drain;         /* it shall drain */
+	bool drain_hasty;   /* without waiting for what clients have begun */
 	bool drain_told;    /* and knows it */
+	uint64_t drain_by;  /* else it is killed; 0 for never */
 	uint64_t behind;    /* since when the channel is full; 0 when it is not */
 	uint64_t ping;      /* number of the newest PING */
 	uint64_t next_ping; /* when the next is due */
@@ -53,7 +58,7 @@ struct slot {
 	char last_exit[128];
 };
 
-void slot_open(struct slot *slot, struct master *master, unsigned place);
+void slot_open(struct slot *slot, struct generation *generation, unsigned place);
 void slot_close(struct slot *slot);
 /* Starts, pings, kills what is due. Returns when it wants to be called next. Between turns. */
 uint64_t slot_turn(struct slot *slot, uint64_t now);
@@ -62,12 +67,19 @@ void slot_on_death(struct slot *slot, const siginfo_t *info, uint64_t now);
 void slot_kill(struct slot *slot, const char *why);
 /* The master itself stood still, so nobody was heard: all silences begin anew. */
 void slot_pardon_all(struct master *master, uint64_t now);
-void slot_drain(struct slot *slot);
+/* It finishes and ends, by `by` (0: whenever); not patiently: without waiting for unfinished
+ * requests.
+ */
+void slot_drain(struct slot *slot, bool patiently, uint64_t by);
 
 /* Whether there is a process that can still do something. */
 bool slot_is_alive(const struct slot *slot);
-/* How many have a process, be it a zombie. */
+/* How many of all generations have a process, be it a zombie. */
 unsigned slot_count_processes(const struct master *master);
+/* Whether there shall be a worker in this place. */
+bool slot_is_wanted(const struct slot *slot);
+/* All of all generations are killed. */
+void slot_kill_all(struct master *master, const char *why);
 /* An instance came or went: tells everybody. */
 void slot_tell_all(struct master *master, const struct instance *instance);
 /* Whether every living worker has been told of the instance as it is now. */

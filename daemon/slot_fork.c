@@ -45,9 +45,11 @@ slot_fork_compare(const void *a, const void *b)
 
 /* Closes all but 0 to 2, the log, the channel, the listening sockets and the eventfds. */
 static void
-slot_fork_close_rest(const struct master *master, int channel)
+slot_fork_close_rest(const struct slot *slot, int channel)
 {
-	int *keep = mem_alloc(master->listen.count + master->ids + 6, sizeof(int));
+	const struct listen_set *listen = &slot->generation->listen;
+	const struct master *master = slot->master;
+	int *keep = mem_alloc(listen->count + master->ids + 6, sizeof(int));
 	unsigned count = 0;
 
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
@@ -55,9 +57,8 @@ slot_fork_close_rest(const struct master *master, int channel)
 	keep[count++] = log_fd() >= 0 ? log_fd() : STDERR_FILENO;
 	keep[count++] = channel;
 	keep[count++] = master->wake_master;
-	for (unsigned i = 0; i < master->listen.count; i++)
-		if (master->listen.listeners[i].fd >= 0)
-			keep[count++] = master->listen.listeners[i].fd;
+	for (unsigned i = 0; i < listen->count; i++)
+		keep[count++] = listen->listeners[i].fd;
 	for (unsigned i = 0; i < master->ids; i++)
 		keep[count++] = master->wakes[i];
 	qsort(keep, count, sizeof(int), slot_fork_compare);
@@ -71,17 +72,18 @@ slot_fork_close_rest(const struct master *master, int channel)
 static void __attribute__((noreturn)) slot_fork_child(struct slot *slot, int channel)
 {
 	struct master *master = slot->master;
+	const struct generation *generation = slot->generation;
 	struct worker_start start = {
-	    .conf = master->conf,
+	    .conf = generation->conf,
 	    .id = slot->id,
 	    .ids = master->ids,
 	    .channel = channel,
 	    .wakes = master->wakes,
 	    .wake_master = master->wake_master,
-	    .listeners = master->listen.listeners,
-	    .listener_count = master->listen.count,
-	    .pools = master->pools,
-	    .stats = master->stats,
+	    .listeners = generation->listen.listeners,
+	    .listener_count = generation->listen.count,
+	    .pools = generation->pools,
+	    .stats = generation->stats,
 	    .sum = master->sum,
 	};
 	char role[32];
@@ -90,7 +92,7 @@ static void __attribute__((noreturn)) slot_fork_child(struct slot *slot, int cha
 	slot_fork_drop_loop(master->base);
 	snprintf(role, sizeof(role), "worker %u", slot->place);
 	log_open(role, log_get_level());
-	slot_fork_close_rest(master, channel);
+	slot_fork_close_rest(slot, channel);
 	priv_drop(&master->worker_priv);
 	/* A change of ids clears it. */
 	slot_fork_tie(master->pid);

@@ -45,11 +45,11 @@ slot_send(struct slot *slot, const struct msg *msg, const int *fds)
 }
 
 static bool
-slot_send_instance(
-    struct slot *slot, enum msg_type type, const struct instance *instance, uint32_t incarnation)
+slot_send_instance(struct slot *slot, enum msg_type type, unsigned service,
+    const struct instance *instance, uint32_t incarnation)
 {
 	struct msg msg = {.type = type,
-	    .instance = {.service = instance->service->index,
+	    .instance = {.service = service,
 		.slot = instance->slot,
 		.incarnation = incarnation,
 		.pid = (uint32_t)instance->pid}};
@@ -57,40 +57,66 @@ slot_send_instance(
 	return slot_send(slot, &msg, instance->fds);
 }
 
-/* Makes the worker know the instance as it is now. False when there is no room. */
+/*
+ * Makes the worker know the instance of its generation's service as it is now. False when there is
+ * no room.
+ */
 static bool
-slot_tell(struct slot *slot, const struct instance *instance)
+slot_tell(struct slot *slot, unsigned service, const struct instance *instance)
 {
-	uint32_t *told = &slot->told[instance->index];
+	uint32_t *told = &slot->told[slot->generation->places[service] + instance->slot];
 	uint32_t now = instance_is_open(instance) ? instance->incarnation : 0;
 
 	if (*told != 0 && *told != now) {
-		if (!slot_send_instance(slot, MSG_INSTANCE_GONE, instance, *told))
+		if (!slot_send_instance(slot, MSG_INSTANCE_GONE, service, instance, *told))
 			return false;
 		*told = 0;
 	}
 	if (*told != now) {
-		if (!slot_send_instance(slot, MSG_INSTANCE, instance, now))
+		if (!slot_send_instance(slot, MSG_INSTANCE, service, instance, now))
 			return false;
 		*told = now;
 	}
 	return true;
 }
 
+static bool
+slot_tell_instances(struct slot *slot)
+{
+	const struct generation *generation = slot->generation;
+
+	for (unsigned i = 0; i < generation->conf->service_count; i++) {
+		const struct service *service = generation->services[i];
+
+		for (unsigned j = 0; j < service->count; j++)
+			if (!slot_tell(slot, i, &service->instances[j]))
+				return false;
+	}
+	return true;
+}
+
+static bool
+slot_tell_drain(struct slot *slot)
+{
+	struct msg drain = {.type = MSG_DRAIN, .number.number = !slot->drain_hasty};
+
+	return slot_send(slot, &drain, NULL);
+}
+
 /* Tells all that it does not know yet; what does not fit waits until there is room. */
 void
 slot_tell_rest(struct slot *slot)
 {
-	static const struct msg start = {.type = MSG_START}, drain = {.type = MSG_DRAIN};
-	struct master *master = slot->master;
-	bool fits = true;
+	static const struct msg start = {.type = MSG_START}, accept = {.type = MSG_ACCEPT};
+	bool serves = slot->generation->state == GENERATION_RUNNING;
+	bool fits = slot_tell_instances(slot);
 
-	for (unsigned i = 0; i < master->instance_count && fits; i++)
-		fits = slot_tell(slot, &master->instances[i]);
 	if (fits && !slot->start_told)
 		fits = slot->start_told = slot_send(slot, &start, NULL);
+	if (fits && serves && !slot->accept_told)
+		fits = slot->accept_told = slot_send(slot, &accept, NULL);
 	if (fits && slot->drain && !slot->drain_told)
-		fits = slot->drain_told = slot_send(slot, &drain, NULL);
+		fits = slot->drain_told = slot_tell_drain(slot);
 	if (fits)
 		slot->behind = 0;
 	else if (slot->behind == 0)
@@ -100,23 +126,38 @@ slot_tell_rest(struct slot *slot)
 void
 slot_tell_all(struct master *master, const struct instance *instance)
 {
-	for (unsigned i = 0; i < master->slot_count; i++) {
-		struct slot *slot = &master->slots[i];
+	struct generation *generation;
 
-		/* Who is behind hears of it in its turn. */
-		if (slot_is_alive(slot) && slot->behind == 0 && !slot_tell(slot, instance))
-			slot_tell_rest(slot);
+	TAILQ_FOREACH (generation, &master->generations, entry) {
+		int service = generation_find(generation, instance->service);
+
+		for (unsigned i = 0; service >= 0 && i < generation->slot_count; i++) {
+			struct slot *slot = &generation->slots[i];
+
+			/* Who is behind hears of it in its turn. */
+			if (slot_is_alive(slot) && slot->behind == 0 &&
+			    !slot_tell(slot, (unsigned)service, instance))
+				slot_tell_rest(slot);
+		}
 	}
 }
 
 bool
 slot_all_know(const struct master *master, const struct instance *instance)
 {
-	for (unsigned i = 0; i < master->slot_count; i++) {
-		const struct slot *slot = &master->slots[i];
+	const struct generation *generation;
 
-		if (slot_is_alive(slot) && slot->told[instance->index] != instance->incarnation)
-			return false;
+	TAILQ_FOREACH (generation, &master->generations, entry) {
+		int service = generation_find(generation, instance->service);
+
+		for (unsigned i = 0; service >= 0 && i < generation->slot_count; i++) {
+			const struct slot *slot = &generation->slots[i];
+
+			if (slot_is_alive(slot) &&
+			    slot->told[generation->places[service] + instance->slot] !=
+				instance->incarnation)
+				return false;
+		}
 	}
 	return true;
 }
@@ -136,11 +177,14 @@ slot_ping(struct slot *slot, uint64_t now)
 }
 
 void
-slot_drain(struct slot *slot)
+slot_drain(struct slot *slot, bool patiently, uint64_t by)
 {
-	slot->drain = true;
-	if (!slot_is_alive(slot))
+	if (!slot_is_alive(slot) || (slot->drain && (patiently || slot->drain_hasty)))
 		return;
+	slot->drain = true;
+	slot->drain_told = false;
+	slot->drain_hasty = !patiently;
+	slot->drain_by = by;
 	slot_set_state(slot, SLOT_DRAINING);
 	slot_tell_rest(slot);
 }
@@ -148,15 +192,19 @@ slot_drain(struct slot *slot)
 void
 slot_check_all(struct master *master, uint64_t now)
 {
-	for (unsigned i = 0; i < master->slot_count; i++) {
-		struct slot *slot = &master->slots[i];
+	struct generation *generation;
 
-		/* A new one has other things to do; it has its own limit. */
-		if (!slot_is_alive(slot) || slot->check_by != 0 || !slot->was_ready)
-			continue;
-		slot_ping(slot, now);
-		slot->check = slot->ping;
-		slot->check_by = now + SLOT_CHECK_TIME;
+	TAILQ_FOREACH (generation, &master->generations, entry) {
+		for (unsigned i = 0; i < generation->slot_count; i++) {
+			struct slot *slot = &generation->slots[i];
+
+			/* A new one has other things to do; it has its own limit. */
+			if (!slot_is_alive(slot) || slot->check_by != 0 || !slot->was_ready)
+				continue;
+			slot_ping(slot, now);
+			slot->check = slot->ping;
+			slot->check_by = now + SLOT_CHECK_TIME;
+		}
 	}
 }
 
@@ -195,22 +243,22 @@ slot_heard_trouble(struct slot *slot, const struct msg *msg, uint64_t now)
 	unsigned index = msg->pool.service;
 	struct service *service;
 
-	if (index >= master->conf->service_count || master->pools[index] == NULL)
+	if (index >= slot->generation->conf->service_count ||
+	    slot->generation->pools[index] == NULL)
 		return false;
-	service = &master->services[index];
+	service = slot->generation->services[index];
 	if (msg->type == MSG_LOCK_STUCK) {
 		log_debug("worker %u: the pool of service %s is locked for long", slot->place,
-		    service->conf->name);
+		    service->name);
 		slot_check_all(master, now);
 		return true;
 	}
 	if (service->is_damaged)
 		return true;
-	log_errorx("service %s: worker %u says that its pool is damaged", service->conf->name,
-	    slot->place);
+	log_errorx(
+	    "service %s: worker %u says that its pool is damaged", service->name, slot->place);
 	service->is_damaged = true;
-	for (unsigned i = 0; i < master->slot_count; i++)
-		slot_kill(&master->slots[i], "a pool is damaged");
+	slot_kill_all(master, "a pool is damaged");
 	return true;
 }
 

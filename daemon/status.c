@@ -88,8 +88,10 @@ status_instances(const struct service *service, uint64_t now)
 {
 	json_t *list = json_array();
 
+	/* The pool has room for more than there are to be. */
 	for (unsigned i = 0; i < service->count; i++)
-		json_array_append_new(list, status_instance(&service->instances[i], now));
+		if (i < service_instances(service->conf) || service->instances[i].pid != 0)
+			json_array_append_new(list, status_instance(&service->instances[i], now));
 	return list;
 }
 
@@ -98,13 +100,14 @@ status_instances(const struct service *service, uint64_t now)
 static json_t *
 status_addresses(const struct master *master, unsigned service)
 {
+	const struct listen_set *listen = &master->current->listen;
 	json_t *list = json_array();
 	char text[ADDR_TEXT_MAX];
 
-	for (unsigned i = 0; i < master->listen.count; i++)
-		if (master->listen.listeners[i].service == service)
+	for (unsigned i = 0; i < listen->count; i++)
+		if (listen->listeners[i].service == service)
 			json_array_append_new(
-			    list, status_text(addr_format(&master->listen.sockets[i].addr, text)));
+			    list, status_text(addr_format(&listen->sockets[i]->addr, text)));
 	return list;
 }
 
@@ -133,8 +136,9 @@ status_service_state(const struct service *service)
 }
 
 static json_t *
-status_service(const struct master *master, const struct service *service, uint64_t now)
+status_service(const struct master *master, unsigned index, uint64_t now)
 {
+	const struct service *service = master->current->services[index];
 	const struct conf_service *conf = service->conf;
 	struct pool_figures figures = {0};
 	json_t *object = json_object();
@@ -144,12 +148,11 @@ status_service(const struct master *master, const struct service *service, uint6
 	json_object_set_new(object, "name", status_text(conf->name));
 	json_object_set_new(object, "protocol", json_string(protocol_name(conf->protocol)));
 	json_object_set_new(object, "handler", json_string(handler_name(conf->handler)));
-	json_object_set_new(object, "listen", status_addresses(master, service->index));
+	json_object_set_new(object, "listen", status_addresses(master, index));
 	json_object_set_new(object, "command", status_optional(conf->command));
 	json_object_set_new(object, "state", json_string(status_service_state(service)));
 	json_object_set_new(object, "backoff", status_seconds(now, service->loop.not_before));
-	json_object_set_new(
-	    object, "connections", status_number(stats_open(master->stats[service->index])));
+	json_object_set_new(object, "connections", status_number(stats_open(service->stats)));
 	json_object_set_new(object, "max_connections", status_number(conf->max_connections));
 	json_object_set_new(object, "waiting", status_number(figures.waiting));
 	json_object_set_new(object, "queue", status_number(conf->queue));
@@ -157,7 +160,7 @@ status_service(const struct master *master, const struct service *service, uint6
 	json_object_set_new(object, "refused", status_number(figures.refused));
 	json_object_set_new(object, "violations", status_number(figures.violations));
 	json_object_set_new(object, "rebuilds", status_number(figures.rebuilds));
-	json_object_set_new(object, "counters", status_counters(master->stats[service->index]));
+	json_object_set_new(object, "counters", status_counters(service->stats));
 	json_object_set_new(object, "instances", status_instances(service, now));
 	return object;
 }
@@ -168,7 +171,7 @@ status_services(const struct master *master, uint64_t now)
 	json_t *list = json_array();
 
 	for (unsigned i = 0; i < master->conf->service_count; i++)
-		json_array_append_new(list, status_service(master, &master->services[i], now));
+		json_array_append_new(list, status_service(master, i, now));
 	return list;
 }
 
@@ -187,8 +190,9 @@ status_worker(const struct master *master, const struct slot *slot, uint64_t now
 
 	if (slot->pid > 0)
 		open = atomic_load(&stats_row(master->sum, slot->id)->open);
-	return json_pack("{s:i, s:i, s:o, s:s, s:o, s:o, s:i, s:o}", "worker", (int)slot->place,
-	    "id", (int)slot->id, "pid", status_pid(slot->pid), "state", states[slot->state], "age",
+	return json_pack("{s:i, s:i, s:i, s:o, s:s, s:o, s:o, s:i, s:o}", "worker",
+	    (int)slot->place, "generation", (int)slot->generation->number, "id", (int)slot->id,
+	    "pid", status_pid(slot->pid), "state", states[slot->state], "age",
 	    status_seconds(slot->since, now), "connections", status_number(open), "starts",
 	    (int)slot->starts, "last_exit", status_text(slot->last_exit));
 }
@@ -196,11 +200,55 @@ status_worker(const struct master *master, const struct slot *slot, uint64_t now
 static json_t *
 status_workers(const struct master *master, uint64_t now)
 {
+	const struct generation *generation;
 	json_t *list = json_array();
 
-	for (unsigned i = 0; i < master->slot_count; i++)
-		json_array_append_new(list, status_worker(master, &master->slots[i], now));
+	TAILQ_FOREACH (generation, &master->generations, entry)
+		for (unsigned i = 0; i < generation->slot_count; i++)
+			if (slot_is_wanted(&generation->slots[i]) || generation->slots[i].pid > 0)
+				json_array_append_new(
+				    list, status_worker(master, &generation->slots[i], now));
 	return list;
+}
+
+/* ---- generations ---- */
+
+static json_t *
+status_generation(const struct generation *generation, uint64_t now)
+{
+	const struct stats *sum = generation->master->sum;
+	unsigned workers = 0;
+	uint64_t open = 0;
+
+	for (unsigned i = 0; i < generation->slot_count; i++) {
+		if (generation->slots[i].pid == 0)
+			continue;
+		workers++;
+		open += atomic_load(&stats_row(sum, generation->slots[i].id)->open);
+	}
+	return json_pack("{s:i, s:s, s:o, s:i, s:o}", "generation", (int)generation->number,
+	    "state", generation_state_name(generation->state), "age",
+	    status_seconds(generation->since, now), "workers", (int)workers, "connections",
+	    status_number(open));
+}
+
+static json_t *
+status_generations(const struct master *master, uint64_t now)
+{
+	const struct generation *generation;
+	json_t *list = json_array();
+
+	TAILQ_FOREACH (generation, &master->generations, entry)
+		json_array_append_new(list, status_generation(generation, now));
+	return list;
+}
+
+static json_t *
+status_reload(const struct reload *reload)
+{
+	return json_pack("{s:s, s:i, s:i, s:o}", "state", reload_phase_name(reload->phase), "count",
+	    (int)reload->count, "failed", (int)reload->failed, "last_error",
+	    status_optional(reload->last_error));
 }
 
 /* ---- the commands ---- */
@@ -218,12 +266,15 @@ status_answer(void *arg, const json_t *request, struct control_ask *ask)
 
 	(void)request;
 	(void)ask;
-	return control_done(json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:o, s:o, s:{s:o}}",
-	    "version", PACKAGE_VERSION, "pid", status_pid(master->pid), "uptime",
-	    status_seconds(master->started, now), "state", states[master->state], "file",
-	    status_optional(master->conf->file), "control", status_text(master->conf->control),
-	    "services", status_services(master, now), "workers", status_workers(master, now),
-	    "guardian", "pid", status_pid(master->guardian.pid)));
+	return control_done(
+	    json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:i, s:o, s:o, s:o, s:o, s:{s:o}}", "version",
+		PACKAGE_VERSION, "pid", status_pid(master->pid), "uptime",
+		status_seconds(master->started, now), "state", states[master->state], "file",
+		status_optional(master->conf->file), "control", status_text(master->control_path),
+		"generation", (int)master->current->number, "generations",
+		status_generations(master, now), "reload", status_reload(&master->reload),
+		"services", status_services(master, now), "workers", status_workers(master, now),
+		"guardian", "pid", status_pid(master->guardian.pid)));
 }
 
 static json_t *
@@ -254,7 +305,7 @@ status_answer_trace(void *arg, const json_t *request, struct control_ask *ask)
 	(void)request;
 	(void)ask;
 	for (unsigned i = 0; i < master->conf->service_count; i++)
-		json_array_append_new(list, status_trace_service(&master->services[i]));
+		json_array_append_new(list, status_trace_service(master->current->services[i]));
 	return control_done(json_pack("{s:o}", "services", list));
 }
 

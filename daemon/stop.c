@@ -21,6 +21,7 @@ void
 stop_gracefully(struct master *master, const char *name)
 {
 	uint64_t limit = master->conf->shutdown_timeout;
+	struct generation *generation;
 
 	if (master->stop.phase != STOP_NONE) {
 		stop_now(master, name);
@@ -30,50 +31,61 @@ stop_gracefully(struct master *master, const char *name)
 	master->state = MASTER_STOPPING;
 	master->stop.deadline = clock_now() + limit;
 	stop_set_phase(master, STOP_DRAINING);
-	/* New clients are refused at once; workers close their copies when they drain. */
-	listen_close(&master->listen);
-	for (unsigned i = 0; i < master->slot_count; i++)
-		slot_drain(&master->slots[i]);
+	reload_stop(master);
+	TAILQ_FOREACH (generation, &master->generations, entry) {
+		/* New clients are refused at once; workers close their copies when they drain. */
+		listen_close(&generation->listen);
+		for (unsigned i = 0; i < generation->slot_count; i++)
+			slot_drain(&generation->slots[i], false, 0);
+	}
 }
 
 static void
 stop_kill_all(struct master *master, const char *why)
 {
+	struct service *service;
+
 	stop_set_phase(master, STOP_KILLING);
 	master->stop.deadline = clock_now() + STOP_KILL_TIME;
-	for (unsigned i = 0; i < master->slot_count; i++)
-		slot_kill(&master->slots[i], why);
-	for (unsigned i = 0; i < master->instance_count; i++)
-		instance_kill(&master->instances[i], why);
+	slot_kill_all(master, why);
+	TAILQ_FOREACH (service, &master->services, entry)
+		service_kill(service, why);
 }
 
 void
 stop_now(struct master *master, const char *name)
 {
+	struct generation *generation;
+
 	if (master->stop.phase == STOP_KILLING || master->stop.phase == STOP_DONE)
 		return;
 	log_info("stopping: %s; at once", name);
 	master->state = MASTER_STOPPING;
-	listen_close(&master->listen);
+	reload_stop(master);
+	TAILQ_FOREACH (generation, &master->generations, entry)
+		listen_close(&generation->listen);
 	stop_kill_all(master, "the daemon stops at once");
 }
 
 static unsigned
 stop_count_instances(const struct master *master)
 {
+	const struct service *service;
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < master->instance_count; i++)
-		count += master->instances[i].pid != 0;
+	TAILQ_FOREACH (service, &master->services, entry)
+		count += service_processes(service);
 	return count;
 }
 
 static void
 stop_end_instances(struct master *master, uint64_t now)
 {
+	struct service *service;
+
 	stop_set_phase(master, STOP_ENDING);
-	for (unsigned i = 0; i < master->instance_count; i++)
-		instance_stop(&master->instances[i], now);
+	TAILQ_FOREACH (service, &master->services, entry)
+		service_stop(service, now);
 }
 
 uint64_t

@@ -21,10 +21,11 @@ enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
 	X(LOCK_STUCK, 103, MSG_FROM_WORKER, msg_pool, 0)                                           \
 	X(POOL_DAMAGED, 104, MSG_FROM_WORKER, msg_pool, 0)                                         \
 	X(PING, 200, MSG_FROM_MASTER, msg_number, 0)                                               \
-	X(DRAIN, 201, MSG_FROM_MASTER, msg_empty, 0)                                               \
+	X(DRAIN, 201, MSG_FROM_MASTER, msg_number, 0)                                              \
 	X(INSTANCE, 202, MSG_FROM_MASTER, msg_instance, 2)                                         \
 	X(INSTANCE_GONE, 203, MSG_FROM_MASTER, msg_instance, 0)                                    \
-	X(START, 204, MSG_FROM_MASTER, msg_empty, 0)
+	X(START, 204, MSG_FROM_MASTER, msg_empty, 0)                                               \
+	X(ACCEPT, 205, MSG_FROM_MASTER, msg_empty, 0)
 
 enum msg_type {
 #define X(constant, value, sender, payload, fds) MSG_##constant = value,
@@ -37,7 +38,7 @@ struct msg_empty {
 };
 
 struct msg_number {
-	uint64_t number; /* PING and its PONG: the same */
+	uint64_t number; /* PING and its PONG: the same; DRAIN: 1 to let clients finish */
 };
 
 struct msg_pool {

@@ -140,13 +140,36 @@ conn_end_input(struct conn *conn)
 	conn_schedule(conn);
 }
 
+/* Its client is owed one more message: the first, or the rest of one. */
+static bool
+conn_may_finish(struct conn *conn)
+{
+	struct service *service = conn->service;
+
+	if (conn->input_ended || conn->eof || conn->held_back)
+		return false;
+	if (buf_length(&conn->in) > 0) {
+		conn->was_asked = false; /* until that message is whole */
+		return true;
+	}
+	if (conn->was_asked)
+		return false;
+	deadline_set(&service->lingers, &conn->wait, service->worker->now + CONN_LINGER_TIME);
+	return true;
+}
+
 void
-conn_drain(struct conn *conn)
+conn_drain(struct conn *conn, bool patiently)
 {
 	int unread = 0;
 
-	if (conn->state != CONN_OPEN)
+	if (conn->state != CONN_OPEN || conn->last_look)
 		return;
+	if (patiently && conn_may_finish(conn)) {
+		conn->drain_later = true;
+		return;
+	}
+	conn->drain_later = false;
 	/* Who sends faster than we read would never let the last look end. */
 	(void)ioctl(conn->fd, FIONREAD, &unread);
 	conn->last_bytes = unread;
@@ -366,7 +389,7 @@ conn_set_deadline(struct conn *conn)
 		}
 	} else if (conn->under_way > 0 || buf_length(&conn->out) > 0) {
 		deadline_clear(&conn->wait);
-	} else {
+	} else if (!conn->drain_later) {
 		deadline_set(&service->idles, &conn->wait, now + service->conf->idle_timeout);
 	}
 }
@@ -375,6 +398,8 @@ static void
 conn_turn_open(struct conn *conn)
 {
 	conn_take_input(conn);
+	if (conn->drain_later && conn->was_asked)
+		conn_drain(conn, false);
 	if (conn->state == CONN_OPEN)
 		conn_write(conn);
 	if (conn->state != CONN_OPEN)

@@ -52,6 +52,8 @@ struct conn {
 	bool input_ended;   /* no more messages are taken */
 	bool held_back;     /* whole messages may wait in `in` */
 	bool last_look;     /* draining: take what is there now, then no more */
+	bool drain_later;   /* as soon as the message that it is at is whole */
+	bool was_asked;     /* a message came on it; since drain_later, if that is set */
 	bool write_pending; /* write_event is added */
 	bool linger;        /* the client may still be sending when we close */
 };
@@ -70,8 +72,11 @@ bool conn_may_take(const struct conn *conn);
 /* For protocols: no more input will be taken; the connection closes when all is answered. */
 void conn_end_input(struct conn *conn);
 
-/* Answer what is there, then close. */
-void conn_drain(struct conn *conn);
+/*
+ * Answer what is there, then close. `patiently`: who has just connected may still ask once, and an
+ * unfinished message may still be finished, within the usual time limits.
+ */
+void conn_drain(struct conn *conn, bool patiently);
 
 /* What comes due on service->idles, ->messages, ->writes and ->lingers. */
 void conn_on_idle(struct deadline *deadline);

@@ -68,7 +68,7 @@ handler_program_start(struct service *service)
 
 	program->service = service;
 	program->pool = worker->start->pools[service->index];
-	program->links = mem_alloc(service->conf->instances, sizeof(*program->links));
+	program->links = mem_alloc(pool_capacity(program->pool), sizeof(*program->links));
 	TAILQ_INIT(&program->held);
 	TAILQ_INIT(&program->waiting);
 	deadline_open(&program->queue, worker->base, &worker->now, program_on_queue_late);

@@ -110,7 +110,8 @@ listener_accept(struct listener *listener)
 static bool
 listener_has_share(const struct worker *worker)
 {
-	uint64_t share = stats_open(worker->start->sum) / worker->start->conf->workers;
+	unsigned workers = stats_serving(worker->start->sum);
+	uint64_t share = stats_open(worker->start->sum) / (workers > 0 ? workers : 1);
 
 	return worker->open > share + share / 8 + LISTENER_SLACK;
 }

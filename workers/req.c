@@ -67,6 +67,7 @@ req_new(struct conn *conn)
 	req->service = conn->service;
 	TAILQ_INSERT_TAIL(&conn->reqs, req, in_conn);
 	conn->under_way++;
+	conn->was_asked = true;
 	stats_count(req->service->stats, COUNTER_requests);
 	return req;
 }

@@ -49,6 +49,7 @@ struct worker {
 	struct stats_row *sum;        /* borrows; of the whole daemon, as each service's stats */
 	unsigned open;                /* connections */
 	int fd_limit;                 /* descriptors from here on are kept for instances */
+	bool ready;                   /* it said so */
 	bool draining;
 	bool done;
 	int status; /* exit status */

@@ -94,27 +94,34 @@ worker_wake_master(struct worker *worker)
 
 /* Every instance is known now, so whatever the pool grants can be taken up. */
 static void
-worker_serve(struct worker *worker)
+worker_say_ready(struct worker *worker)
 {
-	if (worker->listeners != NULL || worker->draining)
-		return;
-	listener_start_all(worker);
-	worker_send(worker, &(struct msg){.type = MSG_READY});
+	if (!worker->ready)
+		worker_send(worker, &(struct msg){.type = MSG_READY});
+	worker->ready = true;
 }
 
 static void
-worker_drain(struct worker *worker)
+worker_accept(struct worker *worker)
 {
-	if (worker->draining)
+	if (worker->listeners == NULL && !worker->draining)
+		listener_start_all(worker);
+}
+
+/* A second order may be less patient than the first. */
+static void
+worker_drain(struct worker *worker, bool patiently)
+{
+	if (worker->draining && patiently)
 		return;
-	worker->draining = true;
-	if (worker->listeners != NULL)
+	if (!worker->draining && worker->listeners != NULL)
 		listener_stop_all(worker);
+	worker->draining = true;
 	for (unsigned i = 0; i < worker->start->conf->service_count; i++) {
 		struct conn *conn;
 
 		TAILQ_FOREACH (conn, &worker->services[i].conns, in_service)
-			conn_drain(conn);
+			conn_drain(conn, patiently);
 	}
 	worker_check_drained(worker);
 }
@@ -142,7 +149,7 @@ worker_program(struct worker *worker, const struct msg_instance *instance)
 	if (instance->service >= worker->start->conf->service_count)
 		return NULL;
 	service = &worker->services[instance->service];
-	if (service->program == NULL || instance->slot >= service->conf->instances)
+	if (service->program == NULL || instance->slot >= pool_capacity(service->program->pool))
 		return NULL;
 	return service->program;
 }
@@ -176,10 +183,13 @@ worker_handle(struct worker *worker, const struct msg *msg, int fds[MSG_FDS_MAX]
 		worker_pong(worker, msg);
 		break;
 	case MSG_START:
-		worker_serve(worker);
+		worker_say_ready(worker);
+		break;
+	case MSG_ACCEPT:
+		worker_accept(worker);
 		break;
 	case MSG_DRAIN:
-		worker_drain(worker);
+		worker_drain(worker, msg->number.number != 0);
 		break;
 	case MSG_INSTANCE:
 		worker_on_instance(worker, &msg->instance, fds[0], fds[1]);
@@ -332,7 +342,7 @@ worker_on_term(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	worker_drain(arg);
+	worker_drain(arg, false);
 }
 
 /* ---- the turn ---- */

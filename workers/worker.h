@@ -22,15 +22,15 @@ struct worker_start {
 	int wake_master;  /* eventfd */
 	const struct worker_listener *listeners;
 	unsigned listener_count;
-	struct pool *const *pools; /* one for each service; NULL where the handler needs none */
+	struct pool *const *pools;  /* one for each service; NULL where the handler needs none */
 	struct stats *const *stats; /* one for each service */
 	const struct stats *sum;    /* of the whole daemon */
 };
 
 /*
- * The life of a worker: sets up its loop, is told of every instance, says READY, serves until it is
- * told to drain or its channel closes, then returns the exit status. Called in the child, without
- * privileges, with all signals blocked and default.
+ * The life of a worker: sets up its loop, is told of every instance, says READY, accepts once it is
+ * told to, serves until it is told to drain or its channel closes, then returns the exit status.
+ * Called in the child, without privileges, with all signals blocked and default.
  */
 int worker_main(const struct worker_start *start);
 

@@ -65,8 +65,9 @@ has_ipv6(void)
 
 START_TEST(several_addresses_with_their_real_ports)
 {
-	struct addr addresses[3] = {address("127.0.0.1:0"), address("127.0.0.1:0")};
+	struct addr addresses[3] = {address("127.0.0.1:0"), address("127.0.0.1:0")}, first;
 	struct conf *conf;
+	struct conf_errors errors = {0};
 	struct listen_set set;
 	unsigned count = 2;
 	char text[ADDR_TEXT_MAX], *log;
@@ -77,19 +78,20 @@ START_TEST(several_addresses_with_their_real_ports)
 	else
 		fprintf(stderr, "skipped: no IPv6 here\n");
 	conf = make_conf(addresses, count);
-	ck_assert(listen_open(&set, conf));
+	ck_assert(listen_open(&set, conf, NULL, &errors));
 	ck_assert_uint_eq(set.count, count);
 	log = help_log(file);
 	for (unsigned i = 0; i < count; i++) {
-		ck_assert_uint_ne(addr_port(&set.sockets[i].addr), 0);
-		ck_assert(can_connect(&set.sockets[i].addr));
-		ck_assert_ptr_nonnull(strstr(log, addr_format(&set.sockets[i].addr, text)));
+		ck_assert_uint_ne(addr_port(&set.sockets[i]->addr), 0);
+		ck_assert(can_connect(&set.sockets[i]->addr));
+		ck_assert_ptr_nonnull(strstr(log, addr_format(&set.sockets[i]->addr, text)));
 		ck_assert(fcntl(set.listeners[i].fd, F_GETFL) & O_NONBLOCK);
 		ck_assert(fcntl(set.listeners[i].fd, F_GETFD) & FD_CLOEXEC);
 	}
+	first = set.sockets[0]->addr;
 	listen_close(&set);
-	ck_assert_int_eq(set.listeners[0].fd, -1);
-	ck_assert(!can_connect(&set.sockets[0].addr));
+	ck_assert_uint_eq(set.count, 0);
+	ck_assert(!can_connect(&first));
 	listen_free(&set);
 	free(log);
 	free(conf->services);
@@ -102,6 +104,7 @@ START_TEST(ipv6_does_not_take_ipv4_along)
 {
 	struct addr addresses[2];
 	char text[64];
+	struct conf_errors errors = {0};
 	struct listen_set set;
 	struct conf *conf;
 
@@ -112,17 +115,66 @@ START_TEST(ipv6_does_not_take_ipv4_along)
 	}
 	addresses[0] = address("*:0");
 	conf = make_conf(addresses, 1);
-	ck_assert(listen_open(&set, conf));
-	snprintf(text, sizeof(text), "[::]:%u", addr_port(&set.sockets[0].addr));
+	ck_assert(listen_open(&set, conf, NULL, &errors));
+	snprintf(text, sizeof(text), "[::]:%u", addr_port(&set.sockets[0]->addr));
 	addresses[1] = address(text);
 	conf->services[0].listen = &addresses[1];
 	{
 		struct listen_set second;
 
-		ck_assert(listen_open(&second, conf));
+		ck_assert(listen_open(&second, conf, NULL, &errors));
 		listen_free(&second);
 	}
 	listen_free(&set);
+	free(conf->services);
+	free(conf);
+}
+END_TEST
+
+/* What has the address already is shared; what is new is opened, what nobody has is closed. */
+START_TEST(sockets_are_kept_by_address)
+{
+	struct addr addresses[2] = {address("127.0.0.1:0"), address("127.0.0.1:0")}, port;
+	struct conf_errors errors = {0};
+	struct listen_set first, second;
+	struct conf *conf = make_conf(addresses, 1);
+
+	help_catch_log();
+	ck_assert(listen_open(&first, conf, NULL, &errors));
+	port = first.sockets[0]->addr;
+	conf->services[0].listens = 2;
+	ck_assert(listen_open(&second, conf, &first, &errors));
+	ck_assert_uint_eq(second.count, 2);
+	ck_assert_ptr_eq(second.sockets[0], first.sockets[0]);
+	ck_assert_ptr_ne(second.sockets[1], first.sockets[0]);
+	listen_free(&first);
+	ck_assert(can_connect(&port));
+	listen_free(&second);
+	ck_assert(!can_connect(&port));
+	free(conf->services);
+	free(conf);
+}
+END_TEST
+
+START_TEST(wildcard_beside_its_address_is_refused_with_the_reason)
+{
+	struct addr addresses[1] = {address("127.0.0.1:0")}, wildcard;
+	struct conf_errors errors = {0};
+	struct listen_set first, second;
+	struct conf *conf = make_conf(addresses, 1);
+	char text[64];
+
+	help_catch_log();
+	ck_assert(listen_open(&first, conf, NULL, &errors));
+	snprintf(text, sizeof(text), "*:%u", addr_port(&first.sockets[0]->addr));
+	wildcard = address(text);
+	conf->services[0].listen = &wildcard;
+	ck_assert(!listen_open(&second, conf, &first, &errors));
+	ck_assert_uint_eq(errors.count, 1);
+	ck_assert_ptr_nonnull(strstr(errors.lines[0], "it collides with 127.0.0.1:"));
+	conf_errors_free(&errors);
+	listen_free(&second);
+	listen_free(&first);
 	free(conf->services);
 	free(conf);
 }
@@ -136,10 +188,10 @@ START_TEST(port_in_use_names_its_owner)
 	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 	socklen_t length = sizeof(taken);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	int file = help_catch_log();
 	struct conf *conf = make_conf(addresses, 2);
+	struct conf_errors errors = {0};
 	struct listen_set set;
-	char expected[256], text[64], *log;
+	char expected[256], text[64];
 
 	prctl(PR_SET_NAME, "landlord");
 	ck_assert_int_eq(bind(fd, (struct sockaddr *)&taken, sizeof(taken)), 0);
@@ -147,15 +199,15 @@ START_TEST(port_in_use_names_its_owner)
 	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&taken, &length), 0);
 	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(taken.sin_port));
 	addresses[0] = address(text);
-	ck_assert(!listen_open(&set, conf));
+	ck_assert(!listen_open(&set, conf, NULL, &errors));
 	ck_assert_uint_eq(set.count, 1);
 	snprintf(expected, sizeof(expected),
-	    "service upper: cannot listen on %s: port %u is in use by landlord (pid %ld)\n", text,
+	    "--listen: cannot listen on %s: port %u is in use by landlord (pid %ld)", text,
 	    ntohs(taken.sin_port), (long)getpid());
-	log = help_log(file);
-	ck_assert_msg(strstr(log, expected) != NULL, "%s", log);
+	ck_assert_uint_eq(errors.count, 1);
+	ck_assert_str_eq(errors.lines[0], expected);
+	conf_errors_free(&errors);
 	listen_free(&set);
-	free(log);
 	free(conf->services);
 	free(conf);
 }
@@ -358,6 +410,8 @@ main(void)
 	tcase_set_timeout(tests, 30);
 	tcase_add_test(tests, several_addresses_with_their_real_ports);
 	tcase_add_test(tests, ipv6_does_not_take_ipv4_along);
+	tcase_add_test(tests, sockets_are_kept_by_address);
+	tcase_add_test(tests, wildcard_beside_its_address_is_refused_with_the_reason);
 	tcase_add_test(tests, port_in_use_names_its_owner);
 	tcase_add_test(tests, free_port_has_no_owner);
 	tcase_add_test(tests, fresh_unix_socket_has_its_mode_and_goes);

@@ -220,7 +220,7 @@ world_open(struct world *world, enum deed deed, const char *workers)
 	world->master = fork();
 	if (world->master == 0) {
 		log_open("master", LOG_LEVEL_INFO);
-		exit(master_run(conf));
+		exit(master_run(conf, world->control));
 	}
 	conf_free(conf);
 }

@@ -1,0 +1,376 @@
+/*
+ * The steps of a reload. Owns the generation that is being built until it takes over, and whoever
+ * waits for the outcome. Whatever goes wrong, the generation that runs is not touched.
+ */
+#include "daemon/reload.h"
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/option.h"
+#include "daemon/control_line.h"
+#include "daemon/master.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define RELOAD_PROOF (250 * CLOCK_MS)    /* a new program that lives so long can be started */
+#define RELOAD_LIMIT (40 * CLOCK_SECOND) /* to build, beside what start_rate takes */
+
+const char *
+reload_phase_name(enum reload_phase phase)
+{
+	static const char *const names[] = {
+	    [RELOAD_IDLE] = "idle",
+	    [RELOAD_BUILDING] = "building",
+	    [RELOAD_FINISHING] = "waiting",
+	};
+
+	return names[phase];
+}
+
+/* ---- who asks ---- */
+
+static void
+reload_asks_add(struct reload_asks *asks, struct control_ask *ask)
+{
+	if (ask == NULL)
+		return;
+	asks->list = mem_resize(asks->list, asks->count + 1, sizeof(struct control_ask *));
+	asks->list[asks->count++] = ask;
+}
+
+/* Answers all with the same; takes the reply over. */
+static void
+reload_asks_reply(struct reload_asks *asks, json_t *reply)
+{
+	struct reload_asks answered = *asks;
+
+	*asks = (struct reload_asks){0};
+	for (unsigned i = 0; i < answered.count; i++)
+		control_ask_reply(answered.list[i], json_deep_copy(reply));
+	free(answered.list);
+	json_decref(reply);
+}
+
+/* ---- outcomes ---- */
+
+static void
+reload_set_phase(struct reload *reload, enum reload_phase phase)
+{
+	log_debug("reload: %s -> %s", reload_phase_name(reload->phase), reload_phase_name(phase));
+	reload->phase = phase;
+}
+
+/* Every error is told: in the log, and to who asked. */
+static void
+reload_refuse(struct reload *reload, struct conf_errors *errors)
+{
+	for (unsigned i = 0; i < errors->count; i++)
+		log_errorx("reload: %s", errors->lines[i]);
+	log_errorx("reload failed: nothing was changed");
+	reload->failed++;
+	free(reload->last_error);
+	reload->last_error = mem_strdup(errors->count > 0 ? errors->lines[0] : "unknown");
+	reload_asks_reply(&reload->asking, reload_report_errors(errors));
+	conf_errors_free(errors);
+}
+
+/* What was built goes again. */
+static void
+reload_give_up(struct master *master, char *why)
+{
+	struct reload *reload = &master->reload;
+	struct conf_errors errors = {0};
+
+	conf_errors_add(&errors, why);
+	generation_abandon(reload->built);
+	reload->built = NULL;
+	conf_diff_free(reload->diff);
+	reload->diff = NULL;
+	reload_set_phase(reload, RELOAD_FINISHING);
+	reload_refuse(reload, &errors);
+}
+
+static void
+reload_succeed(struct reload *reload, const struct conf_diff *diff, unsigned number)
+{
+	double took = (double)(clock_now() - reload->begun) / CLOCK_SECOND;
+	char text[128];
+
+	log_info(
+	    "reload: generation %u runs after %.3fs: %s", number, took, reload_summary(diff, text));
+	free(reload->last_error);
+	reload->last_error = NULL;
+	reload_asks_reply(&reload->asking, reload_report(diff, false, number, took));
+}
+
+/* ---- the beginning ---- */
+
+/* What a running daemon cannot change. */
+static void
+reload_check_restart(
+    const struct conf *conf, const struct conf_diff *diff, struct conf_errors *errors)
+{
+	for (unsigned i = 0; i < diff->hostler.count; i++) {
+		const struct conf_change *change = &diff->hostler.list[i];
+		char *where;
+
+		if (!(change->option->flags & OPTION_RESTART))
+			continue;
+		where = conf_where(conf, 0, change->option->key);
+		conf_errors_add(errors,
+		    mem_printf("%s: cannot change while hostlerd runs (from %s to %s): restart it, "
+			       "or put the old value back",
+			where, change->from != NULL ? change->from : "not set",
+			change->to != NULL ? change->to : "not set"));
+		free(where);
+	}
+}
+
+/* Reads the file and works out what it changes. NULL with at least one error. */
+static struct conf *
+reload_read(const struct master *master, struct conf_diff **diff, struct conf_errors *errors)
+{
+	struct conf *conf;
+
+	*diff = NULL;
+	if (master->conf->file == NULL) {
+		conf_errors_add(errors,
+		    mem_strdup("there is no file to read again: hostlerd was started with run"));
+		return NULL;
+	}
+	conf = conf_load_again(master->conf->file, master->control_default, errors);
+	if (conf == NULL)
+		return NULL;
+	*diff = conf_diff_new(master->conf, conf);
+	reload_check_restart(conf, *diff, errors);
+	if (errors->count == 0)
+		return conf;
+	conf_diff_free(*diff);
+	conf_free(conf);
+	*diff = NULL;
+	return NULL;
+}
+
+/* The longest time that the programs of new pools may take to be started. */
+static uint64_t
+reload_limit(const struct conf *conf)
+{
+	uint64_t longest = 0;
+
+	for (unsigned i = 0; i < conf->service_count; i++) {
+		const struct conf_service *service = &conf->services[i];
+		uint64_t time = service_instances(service) * CLOCK_SECOND / service->start_rate;
+
+		longest = time > longest ? time : longest;
+	}
+	return RELOAD_LIMIT + longest;
+}
+
+static void
+reload_build(struct master *master, struct conf *conf, struct conf_diff *diff)
+{
+	struct reload *reload = &master->reload;
+	struct conf_errors errors = {0};
+	unsigned before = master->generation_number;
+
+	reload->limit = reload->begun + reload_limit(conf);
+	reload->built = generation_new(master, conf, master->current, diff, &errors);
+	if (reload->built == NULL) {
+		master->generation_number = before;
+		conf_diff_free(diff);
+		reload_refuse(reload, &errors);
+		return;
+	}
+	reload->diff = diff;
+	reload_set_phase(reload, RELOAD_BUILDING);
+}
+
+/* Nothing in the file has changed: what was set by hand goes back to what it says. */
+static void
+reload_nothing(struct master *master, struct conf *conf, struct conf_diff *diff)
+{
+	struct generation *current = master->current;
+
+	if (current->wanted != current->conf->workers)
+		generation_scale(current, current->conf->workers, clock_now());
+	for (unsigned i = 0; i < current->conf->service_count; i++)
+		service_adopt(current->services[i], current, i);
+	reload_succeed(&master->reload, diff, current->number);
+	conf_diff_free(diff);
+	conf_free(conf);
+}
+
+static void
+reload_begin(struct master *master)
+{
+	struct reload *reload = &master->reload;
+	struct conf_errors errors = {0};
+	struct conf_diff *diff;
+	struct conf *conf;
+
+	reload->begun = clock_now();
+	reload->count++;
+	conf = reload_read(master, &diff, &errors);
+	if (conf == NULL)
+		reload_refuse(reload, &errors);
+	else if (conf_diff_is_empty(diff))
+		reload_nothing(master, conf, diff);
+	else
+		reload_build(master, conf, diff);
+}
+
+void
+reload_order(struct master *master, const char *who, struct control_ask *ask)
+{
+	struct reload *reload = &master->reload;
+
+	if (master->stop.phase != STOP_NONE || master->state != MASTER_RUNNING) {
+		log_warnx("reload (%s): not while hostlerd is %s", who,
+		    master->stop.phase != STOP_NONE ? "stopping" : "starting");
+		if (ask != NULL)
+			control_ask_reply(
+			    ask, control_error("hostlerd is %s",
+				     master->stop.phase != STOP_NONE ? "stopping" : "starting"));
+		return;
+	}
+	if (reload->phase == RELOAD_IDLE) {
+		log_info("reload: %s", who);
+		reload_asks_add(&reload->asking, ask);
+		reload_begin(master);
+		return;
+	}
+	log_info("reload: %s; it begins when the one before is done", who);
+	reload->again = true;
+	reload_asks_add(&reload->next, ask);
+}
+
+json_t *
+reload_try(struct master *master)
+{
+	struct conf_errors errors = {0};
+	struct conf_diff *diff;
+	struct conf *conf = reload_read(master, &diff, &errors);
+	json_t *reply;
+
+	if (conf == NULL)
+		reply = reload_report_errors(&errors);
+	else
+		reply = reload_report(diff, true, master->current->number, 0);
+	conf_diff_free(diff);
+	conf_free(conf);
+	conf_errors_free(&errors);
+	return reply;
+}
+
+/* ---- the middle ---- */
+
+/* A new pool whose program cannot be started; the sentence says why. NULL while there is none. */
+static char *
+reload_find_failure(const struct generation *built)
+{
+	if (built->failure[0] != '\0')
+		return mem_strdup(built->failure);
+	for (unsigned i = 0; i < built->conf->service_count; i++) {
+		const struct service *service = built->services[i];
+		char *where, *text;
+
+		if (service->holders > 1 || service->failures == 0)
+			continue;
+		where = conf_where(built->conf, 1 + i, "command");
+		text = mem_printf("%s: its program cannot be kept running: %s%s%s", where,
+		    service->last_exit, service->last_said[0] != '\0' ? "; last said: " : "",
+		    service->last_said);
+		free(where);
+		return text;
+	}
+	return NULL;
+}
+
+static bool
+reload_is_proven(const struct generation *built, uint64_t now)
+{
+	for (unsigned i = 0; i < built->conf->service_count; i++)
+		if (built->services[i]->holders == 1 &&
+		    !service_is_up(built->services[i], now, RELOAD_PROOF))
+			return false;
+	return generation_all_ready(built);
+}
+
+static void
+reload_take_over(struct master *master, uint64_t now)
+{
+	struct reload *reload = &master->reload;
+	struct generation *before = master->current;
+
+	generation_run(reload->built);
+	generation_drain(before, now);
+	master_apply(master, reload->diff);
+	reload_succeed(reload, reload->diff, reload->built->number);
+	conf_diff_free(reload->diff);
+	reload->diff = NULL;
+	reload->built = NULL;
+	reload_set_phase(reload, RELOAD_FINISHING);
+}
+
+static void
+reload_watch(struct master *master, uint64_t now)
+{
+	struct reload *reload = &master->reload;
+	char *why = reload_find_failure(reload->built);
+
+	if (why == NULL && now > reload->limit)
+		why = mem_strdup("the new generation was not ready in time");
+	if (why != NULL)
+		reload_give_up(master, why);
+	else if (reload_is_proven(reload->built, now))
+		reload_take_over(master, now);
+}
+
+/* ---- the end ---- */
+
+static void
+reload_finish(struct master *master)
+{
+	struct reload *reload = &master->reload;
+
+	reload_set_phase(reload, RELOAD_IDLE);
+	if (!reload->again)
+		return;
+	reload->again = false;
+	reload->asking = reload->next;
+	reload->next = (struct reload_asks){0};
+	reload_begin(master);
+}
+
+uint64_t
+reload_turn(struct master *master, uint64_t now)
+{
+	struct reload *reload = &master->reload;
+
+	if (reload->phase == RELOAD_BUILDING)
+		reload_watch(master, now);
+	if (reload->phase == RELOAD_FINISHING &&
+	    TAILQ_FIRST(&master->generations) == TAILQ_LAST(&master->generations, generation_list))
+		reload_finish(master);
+	return reload->phase == RELOAD_BUILDING ? now + 10 * CLOCK_MS : MASTER_NEVER;
+}
+
+void
+reload_stop(struct master *master)
+{
+	struct reload *reload = &master->reload;
+
+	if (reload->phase == RELOAD_BUILDING)
+		reload_give_up(master, mem_strdup("hostlerd is stopping"));
+	reload->again = false;
+	reload_asks_reply(&reload->next, control_error("hostlerd is stopping"));
+}
+
+void
+reload_close(struct reload *reload)
+{
+	free(reload->last_error);
+	reload->last_error = NULL;
+}
