@@ -88,7 +88,6 @@ listen_new(const struct conf_service *service, const struct addr *addr, char why
 	struct listen_socket *s = mem_alloc(1, sizeof(*s));
 	char text[ADDR_TEXT_MAX];
 
-	s->asked = *addr;
 	s->fd = listen_one(s, addr, service->backlog, why);
 	if (s->fd < 0) {
 		free(s);
@@ -128,9 +127,10 @@ listen_find(const struct listen_set *set, const struct listen_set *before,
 	for (unsigned i = 0; before != NULL && i < before->count; i++) {
 		struct listen_socket *s = before->sockets[i];
 
-		if (addr_equal(&s->asked, addr) && !listen_has(set, s) &&
-		    (addr_is_unix(addr) || addr_port(addr) != 0 ||
-			strcmp(s->service, service->name) == 0))
+		if (listen_has(set, s))
+			continue;
+		if (addr_equal(&s->addr, addr) ||
+		    (addr_equal(&before->asked[i], addr) && strcmp(s->service, service->name) == 0))
 			return s;
 	}
 	return NULL;
@@ -181,6 +181,7 @@ listen_open_service(struct listen_set *set, const struct conf *conf, unsigned in
 		}
 		s->holders++;
 		set->sockets[set->count] = s;
+		set->asked[set->count] = *addr;
 		set->listeners[set->count++] =
 		    (struct worker_listener){.fd = s->fd, .service = index};
 	}
@@ -198,6 +199,7 @@ listen_open(struct listen_set *set, const struct conf *conf, const struct listen
 		count += conf->services[i].listens;
 	set->count = 0;
 	set->sockets = mem_alloc(count + 1, sizeof(*set->sockets));
+	set->asked = mem_alloc(count + 1, sizeof(*set->asked));
 	set->listeners = mem_alloc(count + 1, sizeof(*set->listeners));
 	for (unsigned i = 0; i < conf->service_count; i++)
 		all = listen_open_service(set, conf, i, before, errors) && all;
@@ -225,7 +227,9 @@ listen_free(struct listen_set *set)
 {
 	listen_close(set);
 	free(set->sockets);
+	free(set->asked);
 	free(set->listeners);
 	set->sockets = NULL;
+	set->asked = NULL;
 	set->listeners = NULL;
 }

@@ -13,8 +13,7 @@
 #include <stdbool.h>
 
 struct listen_socket {
-	struct addr asked; /* as configured */
-	struct addr addr;  /* the real one: with the port that the kernel chose */
+	struct addr addr; /* the real one: with the port that the kernel chose */
 	struct sockpath sockpath;
 	char *service; /* owns; for which it was opened */
 	int fd;        /* owns */
@@ -23,6 +22,7 @@ struct listen_socket {
 
 struct listen_set {
 	struct listen_socket **sockets;    /* owns the list; holds each */
+	struct addr *asked;                /* owns; the address of each as configured */
 	struct worker_listener *listeners; /* owns; one for each socket */
 	unsigned count;
 };

@@ -116,6 +116,7 @@ def start(launch, folder):
         keys = {"workers": 2, "control": control, "shutdown_timeout": "5s", **(hostler or {})}
         harness.write_config(config, services, keys)
         daemon = launch("-f", config, control=control, **options)
+        daemon.config, daemon.services, daemon.hostler = config, services, keys
         if wait == "idle":
             daemon.wait_full()
         elif wait == "running":

@@ -396,6 +396,36 @@ class Daemon:
         except subprocess.TimeoutExpired:
             raise AssertionError(f"still running after {timeout * SCALE:g} s") from None
 
+    # -- another configuration --
+
+    def configure(self, services=None, **hostler):
+        """Writes the file anew: other keys of services by name (None takes one away)."""
+        for name, keys in (services or {}).items():
+            self.services = {**self.services, name: {**self.services.get(name, {}), **(keys or {})}}
+            if keys is None:
+                del self.services[name]
+        self.hostler = {**self.hostler, **hostler}
+        # In one step: a reload may come at any moment.
+        draft = self.config.with_suffix(".new")
+        write_config(draft, self.services, self.hostler)
+        draft.rename(self.config)
+
+    def reload(self, **keys):
+        """Orders a reload; its reply, which comes when the new generation serves or has failed."""
+        control = Control(self.control_path, timeout=60)
+        try:
+            return control.request("reload", **keys)
+        finally:
+            control.close()
+
+    def reloaded(self, services=None, **hostler):
+        """Another configuration, reloaded, and the old generation gone."""
+        self.configure(services, **hostler)
+        reply = self.reload()
+        assert reply["ok"], reply
+        self.wait_status(lambda s: len(s["generations"]) == 1, "one generation", 10)
+        return reply
+
     # -- the log --
 
     def log(self):
