@@ -20,6 +20,7 @@ order_stop(void *arg, const json_t *request, struct control_ask *ask)
 {
 	struct master *master = arg;
 	bool quick = json_is_true(json_object_get(request, "quick"));
+	uint64_t open = stats_open(master->sum); /* before the first of them closes */
 
 	(void)ask;
 	if (quick)
@@ -27,10 +28,10 @@ order_stop(void *arg, const json_t *request, struct control_ask *ask)
 	else
 		stop_gracefully(master, "hostlerctl stop");
 	quick = master->stop.phase == STOP_KILLING;
-	return control_done(json_pack("{s:b, s:I, s:o}", "quick", quick, "connections",
-	    (json_int_t)stats_open(master->sum), "timeout",
-	    quick ? json_real(0)
-		  : json_real((double)master->conf->shutdown_timeout / CLOCK_SECOND)));
+	return control_done(
+	    json_pack("{s:b, s:I, s:o}", "quick", quick, "connections", (json_int_t)open, "timeout",
+		quick ? json_real(0)
+		      : json_real((double)master->conf->shutdown_timeout / CLOCK_SECOND)));
 }
 
 /* ---- reload ---- */
