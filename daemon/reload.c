@@ -226,13 +226,10 @@ reload_order(struct master *master, const char *who, struct control_ask *ask)
 {
 	struct reload *reload = &master->reload;
 
-	if (master->stop.phase != STOP_NONE || master->state != MASTER_RUNNING) {
-		log_warnx("reload (%s): not while hostlerd is %s", who,
-		    master->stop.phase != STOP_NONE ? "stopping" : "starting");
+	if (master->stop.phase != STOP_NONE) {
+		log_warnx("reload (%s): not while hostlerd is stopping", who);
 		if (ask != NULL)
-			control_ask_reply(
-			    ask, control_error("hostlerd is %s",
-				     master->stop.phase != STOP_NONE ? "stopping" : "starting"));
+			control_ask_reply(ask, control_error("hostlerd is stopping"));
 		return;
 	}
 	if (reload->phase == RELOAD_IDLE) {
