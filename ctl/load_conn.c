@@ -203,7 +203,7 @@ load_conn_check(struct load_conn *conn, const char *data, size_t length, uint64_
 			reply =
 			    (struct codec_message){.data = data + used, .length = length - used};
 		/* Nothing we send has a CR, so one in a reply belongs to what is checked. */
-		reply.length += reply.had_cr;
+		reply.length += reply.tag;
 		found = load_check_reply(&run->check, conn->number, reply.data, reply.length, now);
 		if (found >= LOAD_FOUND_WRONG)
 			load_report_reply(run, conn->number, found, reply.data, reply.length);

@@ -38,10 +38,14 @@ proto_input_messages(struct conn *conn, enum codec codec, const char *data, size
 			req_refuse(conn, OUTCOME_TOO_LARGE);
 			conn_end_input(conn);
 			return length;
+		case CODEC_BAD:
+			used += message.used;
+			req_refuse(conn, OUTCOME_BAD);
+			break;
 		case CODEC_MESSAGE:
 			conn->scanned = 0;
 			used += message.used;
-			req_submit(conn, message.data, message.length, message.had_cr);
+			req_submit(conn, message.data, message.length, message.tag);
 			break;
 		}
 	}
