@@ -169,6 +169,7 @@ conf_free(struct conf *conf)
 		words_free(service->argv);
 		free(service->executable);
 		words_free(service->env);
+		free(service->reply_end);
 	}
 	conf_free_texts(conf, CONF_HOSTLER);
 	free(conf->services);

@@ -54,6 +54,7 @@ struct conf_service {
 	unsigned listens;
 	unsigned backlog;
 	enum protocol_kind protocol;
+	unsigned ids; /* protocol = frame: 1 for yes */
 	enum handler_kind handler;
 
 	/* handler = program */
@@ -70,7 +71,9 @@ struct conf_service {
 	struct conf_rlimit limits[CONF_LIMIT_COUNT];
 	unsigned discipline; /* 0 = strict, the only one so far */
 	enum codec framing;
-	unsigned instances; /* resolved: never 0 for a program */
+	char *reply_end_text; /* owns; as written */
+	char *reply_end;      /* owns; without quotes; NULL where a reply is one message */
+	unsigned instances;   /* resolved: never 0 for a program */
 	unsigned concurrency;
 	unsigned start_rate; /* instances a second */
 	uint64_t stop_timeout;

@@ -73,6 +73,27 @@ conf_check_no_program(struct conf_build *build, unsigned section)
 	}
 }
 
+/* The line itself: a pair of quotes around it is for what could not be written otherwise. */
+static void
+conf_check_reply_end(struct conf_build *build, unsigned section)
+{
+	const struct option *option = option_find(OPTION_SERVICE, "reply_end");
+	struct conf_service *service = conf_check_service(build, section);
+	const char *text = service->reply_end_text;
+	size_t length;
+
+	if (!conf_is_good(build->conf, section, "reply_end"))
+		return;
+	length = strlen(text);
+	if (length >= 2 && (*text == '\'' || *text == '"') && text[length - 1] == *text)
+		service->reply_end = mem_strndup(text + 1, length - 2);
+	else
+		service->reply_end = mem_strdup(text);
+	if (conf_is_good(build->conf, section, "framing") && service->framing != CODEC_LINE)
+		conf_build_refuse(build, section, option,
+		    "is for framing line alone; a frame can hold many lines as it is");
+}
+
 static void
 conf_check_program(struct conf_build *build, unsigned section)
 {
@@ -83,8 +104,21 @@ conf_check_program(struct conf_build *build, unsigned section)
 		    build->file == NULL
 			? "handler program needs a command: hostlerd run ... -- COMMAND"
 			: "command is missing; handler program needs it");
+	conf_check_reply_end(build, section);
 	conf_program(build, section);
 	conf_user(build, section);
+}
+
+static void
+conf_check_ids(struct conf_build *build, unsigned section)
+{
+	const struct conf_service *service = conf_check_service(build, section);
+
+	if (service->ids && conf_is_good(build->conf, section, "protocol") &&
+	    service->protocol != PROTOCOL_FRAME)
+		conf_build_refuse(build, section, option_find(OPTION_SERVICE, "ids"),
+		    "is for protocol frame alone; the protocol is %s",
+		    protocol_name(service->protocol));
 }
 
 static void
@@ -243,5 +277,6 @@ conf_check(struct conf_build *build)
 		conf_check_listen(build, section);
 		conf_check_handler(build, section);
 		conf_check_pair(build, section);
+		conf_check_ids(build, section);
 	}
 }

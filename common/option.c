@@ -70,6 +70,8 @@ static const char *const option_cancels[] = {
     NULL,
 };
 
+static const char *const option_answers[] = {"no", "yes", NULL};
+
 static const char *const option_disciplines[] = {"strict", NULL};
 
 static const struct option option_table[] = {
@@ -115,6 +117,10 @@ static const struct option option_table[] = {
 	.help = "Connections that may wait in the kernel to be accepted."},
     {SERVICE("protocol", protocol), CHOICE(option_protocols), .flags = OPTION_REQUIRED,
 	.example = "line", .help = "How bytes of a client become requests."},
+    {SERVICE("ids", ids), CHOICE(option_answers), .fallback = "no",
+	.help = "With yes, for protocol frame alone: each request carries an id of four bytes in "
+		"front of its payload, each reply the same id and a byte of status, and replies "
+		"go out as they come, in any order."},
     {SERVICE("handler", handler), CHOICE(option_handlers), .flags = OPTION_REQUIRED,
 	.example = "program", .help = "Who answers the requests."},
     {SERVICE("command", command), TEXT, .flags = OPTION_PROGRAM | OPTION_SHAPES,
@@ -153,6 +159,12 @@ static const struct option option_table[] = {
 		"order."},
     {SERVICE("framing", framing), CHOICE(option_framings), .flags = OPTION_PROGRAM | OPTION_SHAPES,
 	.fallback = "line", .help = "How messages to and from the program are told apart."},
+    {SERVICE("reply_end", reply_end_text), TEXT, .flags = OPTION_PROGRAM | OPTION_SHAPES,
+	.example = "END", .otherwise = "each reply is one message",
+	.help = "A line that ends each reply of the program, for framing line alone; a reply then "
+		"is the lines in front of it, none or many. May stand in quotes: '' is the empty "
+		"line. A client of protocol line is sent this line too, behind every reply and "
+		"every error; others get the lines without it."},
     {SERVICE("instances", instances), AUTO(CONF_INSTANCES_MAX),
 	.flags = OPTION_PROGRAM | OPTION_SHAPES, .fallback = "auto",
 	.help = "How many processes of the program are kept ready; auto is one for each CPU."},

@@ -442,7 +442,7 @@ conn_on_message_late(struct deadline *deadline)
 	struct conn *conn = CONN_OF(wait, deadline);
 
 	stats_count(conn->service->stats, COUNTER_slow_cut);
-	req_refuse(conn, OUTCOME_TIMEOUT);
+	proto_refuse_rest(conn, OUTCOME_TIMEOUT);
 	conn_end_input(conn);
 }
 

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -33,6 +34,9 @@ link_new(struct program *program, const struct link_hooks *hooks, uint32_t slot,
 	link->in = in;
 	link->out = out;
 	TAILQ_INIT(&link->reqs);
+	link->lines.end = program->service->conf->reply_end;
+	if (link->lines.end != NULL)
+		link->lines.end_length = strlen(link->lines.end);
 	event_assign(&link->read_event, base, out, EV_READ | EV_PERSIST, link_on_readable, link);
 	event_assign(&link->write_event, base, in, EV_WRITE, link_on_writable, link);
 	return link;
@@ -94,7 +98,7 @@ link_rest(struct link *link)
 	deadline_clear(&link->deadline);
 	buf_free(&link->unwritten);
 	buf_free(&link->reply);
-	link->scanned = 0;
+	link->scanned = 0; /* what was begun of `lines` ends with the instance */
 }
 
 /* request_timeout runs for the oldest message. */
@@ -242,11 +246,20 @@ link_take_reply(struct link *link, const struct codec_message *reply)
 	return true;
 }
 
+static enum codec_found
+link_find_reply(struct link *link, const char *data, size_t length, struct codec_message *reply)
+{
+	const struct conf_service *conf = link->program->service->conf;
+
+	if (link->lines.end != NULL)
+		return codec_find_lines(&link->lines, data, length, conf->max_message, reply);
+	return codec_find(conf->framing, data, length, conf->max_message, &link->scanned, reply);
+}
+
 /* All replies in the bytes. Returns how many bytes are a rest; the lease may be over. */
 static size_t
 link_take_replies(struct link *link, const char *data, size_t length)
 {
-	const struct conf_service *conf = link->program->service->conf;
 	struct codec_message reply;
 	size_t used = 0;
 
@@ -257,15 +270,13 @@ link_take_replies(struct link *link, const char *data, size_t length)
 			link->hooks->on_broken(link, POOL_REASON_BABBLE);
 			return 0;
 		}
-		found = codec_find(conf->framing, data + used, length - used, conf->max_message,
-		    &link->scanned, &reply);
-		if (found == CODEC_MORE)
-			return length - used;
-		if (found == CODEC_TOO_LARGE) {
+		found = link_find_reply(link, data + used, length - used, &reply);
+		if (found != CODEC_MESSAGE) {
+			if (found == CODEC_MORE)
+				return length - used;
 			link->hooks->on_broken(link, POOL_REASON_TOO_LARGE);
 			return 0;
 		}
-		link->scanned = 0;
 		used += reply.used;
 		if (!link_take_reply(link, &reply))
 			return 0;

@@ -39,6 +39,7 @@ struct link {
 	struct buf unwritten; /* bytes for its stdin */
 	struct buf reply;     /* a reply that is not whole yet */
 	size_t scanned;
+	struct codec_lines lines; /* reply_end; `end` is NULL where a reply is one message */
 	uint64_t queued, written; /* bytes for its stdin, ever */
 	struct deadline deadline; /* of the oldest message */
 	uint64_t asked_at;        /* when the oldest message was given */

@@ -421,8 +421,9 @@ program_hint(struct program *program, struct link *link)
 	link->hinted = true;
 	if (begun > 0)
 		log_warnx("service %s: instance %u (pid %u) has said %zu bytes in 5 seconds and "
-			  "not ended its reply: does it write the newline? (see docs/programs.md)",
-		    program->service->conf->name, link->slot, link->pid, begun);
+			  "not ended its reply: does it write %s? (see docs/programs.md)",
+		    program->service->conf->name, link->slot, link->pid, begun,
+		    link->lines.end != NULL ? "the line of reply_end" : "the newline");
 	else
 		log_warnx("service %s: instance %u (pid %u) has read a request and said nothing "
 			  "for 5 seconds: does it flush its output, or wait for the end of its "

@@ -1,4 +1,4 @@
-/* The table of protocols, and what the two that carry messages have in common. */
+/* The table of protocols and their variants, and what those that carry messages have in common. */
 #include "workers/proto.h"
 #include "workers/conn.h"
 #include "workers/req.h"
@@ -9,9 +9,10 @@
 #define X(constant, name, help) extern const struct proto proto_##name;
 PROTOCOLS(X)
 #undef X
+extern const struct proto proto_frame_ids, proto_line_several;
 
 const struct proto *
-proto_find(enum protocol_kind kind)
+proto_find(const struct conf_service *conf)
 {
 	static const struct proto *const table[] = {
 #define X(constant, name, help) &proto_##name,
@@ -19,7 +20,22 @@ proto_find(enum protocol_kind kind)
 #undef X
 	};
 
-	return table[kind];
+	if (conf->protocol == PROTOCOL_FRAME && conf->ids)
+		return &proto_frame_ids;
+	if (conf->protocol == PROTOCOL_LINE && conf->reply_end != NULL)
+		return &proto_line_several;
+	return table[conf->protocol];
+}
+
+void
+proto_refuse_rest(struct conn *conn, enum outcome outcome)
+{
+	const struct proto *proto = conn->service->proto;
+	uint32_t tag = 0;
+
+	if (proto->peek != NULL)
+		tag = proto->peek(buf_bytes(&conn->in), buf_length(&conn->in));
+	req_refuse(conn, outcome, tag);
 }
 
 size_t
@@ -35,15 +51,14 @@ proto_input_messages(struct conn *conn, enum codec codec, const char *data, size
 		case CODEC_MORE:
 			return used;
 		case CODEC_TOO_LARGE:
-			req_refuse(conn, OUTCOME_TOO_LARGE);
+			req_refuse(conn, OUTCOME_TOO_LARGE, codec == CODEC_IDS ? message.tag : 0);
 			conn_end_input(conn);
 			return length;
 		case CODEC_BAD:
 			used += message.used;
-			req_refuse(conn, OUTCOME_BAD);
+			req_refuse(conn, OUTCOME_BAD, 0);
 			break;
 		case CODEC_MESSAGE:
-			conn->scanned = 0;
 			used += message.used;
 			req_submit(conn, message.data, message.length, message.tag);
 			break;
@@ -74,5 +89,5 @@ proto_refuse_message(
 {
 	const char *text = outcome_text(outcome);
 
-	proto_write_message(conn, codec, req->with_cr, text, strlen(text));
+	proto_write_message(conn, codec, req->tag, text, strlen(text));
 }

@@ -1,16 +1,18 @@
 /*
- * A protocol: bytes to requests and replies to bytes. One const instance per proto_NAME.c; the
- * table comes from common/kinds.h. A protocol never knows a handler: they meet in req.h.
+ * A protocol: bytes to requests and replies to bytes. One const instance per proto_NAME.c, or one
+ * for each variant; the table comes from common/kinds.h. A protocol never knows a handler: they
+ * meet in req.h.
  */
 #ifndef WORKERS_PROTO_H
 #define WORKERS_PROTO_H
 
 #include "common/codec.h"
-#include "common/kinds.h"
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
+struct conf_service;
 struct conn;
 struct req;
 enum outcome;
@@ -27,9 +29,17 @@ struct proto {
 	bool (*reply)(struct conn *conn, const struct req *req, const char *data, size_t length);
 	/* Says why there is no reply, in the protocol's own tongue. */
 	void (*refuse)(struct conn *conn, const struct req *req, enum outcome outcome);
+	/* The tag of the message of which this is the beginning; NULL where it is always 0. */
+	uint32_t (*peek)(const char *data, size_t length);
+	/* Replies tell what they answer: each is written as soon as it is there. */
+	bool any_order;
 };
 
-const struct proto *proto_find(enum protocol_kind kind);
+/* The protocol of a service, in the variant that its other options ask for. */
+const struct proto *proto_find(const struct conf_service *conf);
+
+/* Tells the client that what it is in the middle of sending will not be taken. */
+void proto_refuse_rest(struct conn *conn, enum outcome outcome);
 
 /* What line and frame share. */
 size_t proto_input_messages(struct conn *conn, enum codec codec, const char *data, size_t length);

@@ -1,10 +1,17 @@
 /*
  * line: LF ends a message, one CR before it is dropped and that reply gets a CR too, an empty line
- * is a message, and so is a rest without LF at the end of the input.
+ * is a message, and so is a rest without LF at the end of the input. The request's tag is whether
+ * it had a CR.
+ *
+ * With reply_end a reply is several lines and then that line; so is an error, so that a client can
+ * always read on to there.
  */
 #include "workers/conn.h"
 #include "workers/proto.h"
 #include "workers/req.h"
+#include "workers/service.h"
+
+#include <string.h>
 
 static size_t
 proto_line_input(struct conn *conn, const char *data, size_t length)
@@ -25,7 +32,7 @@ proto_line_reply(struct conn *conn, const struct req *req, const char *data, siz
 {
 	if (!codec_can_carry(CODEC_LINE, data, length))
 		return false;
-	proto_write_message(conn, CODEC_LINE, req->with_cr, data, length);
+	proto_write_message(conn, CODEC_LINE, req->tag, data, length);
 	return true;
 }
 
@@ -41,4 +48,55 @@ const struct proto proto_line = {
     .end = proto_line_end,
     .reply = proto_line_reply,
     .refuse = proto_line_refuse,
+};
+
+/* ---- reply_end ---- */
+
+/* Lines without the last one's LF, each with the ending that the request had. */
+static void
+proto_line_several_write(struct conn *conn, const struct req *req, const char *data, size_t length)
+{
+	const char *end = data + length, *lf;
+
+	do {
+		lf = memchr(data, '\n', (size_t)(end - data));
+		length = (size_t)((lf != NULL ? lf : end) - data);
+		if (lf != NULL && length > 0 && data[length - 1] == '\r')
+			length--;
+		proto_write_message(conn, CODEC_LINE, req->tag, data, length);
+		if (lf != NULL)
+			data = lf + 1;
+	} while (lf != NULL);
+}
+
+static void
+proto_line_several_end(struct conn *conn, const struct req *req)
+{
+	const char *end = conn->service->conf->reply_end;
+
+	proto_write_message(conn, CODEC_LINE, req->tag, end, strlen(end));
+}
+
+static bool
+proto_line_several_reply(struct conn *conn, const struct req *req, const char *data, size_t length)
+{
+	if (data != NULL)
+		proto_line_several_write(conn, req, data, length);
+	proto_line_several_end(conn, req);
+	return true;
+}
+
+static void
+proto_line_several_refuse(struct conn *conn, const struct req *req, enum outcome outcome)
+{
+	proto_refuse_message(conn, CODEC_LINE, req, outcome);
+	proto_line_several_end(conn, req);
+}
+
+extern const struct proto proto_line_several;
+const struct proto proto_line_several = {
+    .input = proto_line_input,
+    .end = proto_line_end,
+    .reply = proto_line_several_reply,
+    .refuse = proto_line_several_refuse,
 };

@@ -13,7 +13,7 @@ proto_stream_input(struct conn *conn, const char *data, size_t length)
 	while (used < length && conn_may_take(conn)) {
 		size_t chunk = length - used < max ? length - used : max;
 
-		req_submit(conn, data + used, chunk, false);
+		req_submit(conn, data + used, chunk, 0);
 		used += chunk;
 	}
 	return used;
@@ -22,7 +22,7 @@ proto_stream_input(struct conn *conn, const char *data, size_t length)
 static void
 proto_stream_end(struct conn *conn, const char *data, size_t length)
 {
-	req_submit(conn, data, length, false);
+	req_submit(conn, data, length, 0);
 }
 
 static bool

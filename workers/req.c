@@ -1,6 +1,7 @@
 /*
  * Requests: one for each message, exactly one outcome each, replies in the order in which the
- * client asked. Owns the free list; never touches a socket.
+ * client asked or, where the protocol can tell them apart, as they come. Owns the free list; never
+ * touches a socket.
  */
 #include "workers/req.h"
 #include "common/log.h"
@@ -87,20 +88,23 @@ req_free(struct req *req)
 }
 
 void
-req_submit(struct conn *conn, const char *data, size_t length, bool with_cr)
+req_submit(struct conn *conn, const char *data, size_t length, uint32_t tag)
 {
 	struct req *req = req_new(conn);
 
 	req->data = data;
 	req->length = length;
-	req->with_cr = with_cr;
+	req->tag = tag;
 	req->service->handler->handle(req);
 }
 
 void
-req_refuse(struct conn *conn, enum outcome outcome)
+req_refuse(struct conn *conn, enum outcome outcome, uint32_t tag)
 {
-	req_fail(req_new(conn), outcome);
+	struct req *req = req_new(conn);
+
+	req->tag = tag;
+	req_fail(req, outcome);
 }
 
 void
@@ -114,7 +118,7 @@ req_keep(struct req *req)
 	req->data = req->kept;
 }
 
-/* Hands an outcome to the protocol and frees the request. It is its client's oldest. */
+/* Hands an outcome to the protocol and frees the request. */
 static void
 req_deliver(struct req *req, const char *data, size_t length)
 {
@@ -145,8 +149,8 @@ req_finish(struct req *req, enum outcome outcome, const char *data, size_t lengt
 		return;
 	}
 	conn_schedule(conn);
-	if (TAILQ_FIRST(&conn->reqs) != req) {
-		if (outcome == OUTCOME_REPLY) {
+	if (TAILQ_FIRST(&conn->reqs) != req && !req->service->proto->any_order) {
+		if (outcome == OUTCOME_REPLY && data != NULL) {
 			req->reply = mem_alloc(1, length + 1);
 			if (length > 0)
 				memcpy(req->reply, data, length);

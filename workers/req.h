@@ -7,7 +7,7 @@
  *   req.c       req_submit()
  *   handler_x.c handle() ... link.c writes to the instance and reads the reply
  *   req.c       req_reply() or req_fail(), exactly once
- *   proto_x.c   reply() or refuse(), in the order of the requests
+ *   proto_x.c   reply() or refuse(), in the order of the requests unless the protocol says any
  *   conn.c      conn_turn() writes
  */
 #ifndef WORKERS_REQ_H
@@ -46,7 +46,7 @@ struct req {
 	const char *data;         /* the message: borrows the input, or `kept` */
 	size_t length;
 	char *kept;   /* owns; NULL while the bytes are borrowed */
-	bool with_cr; /* the reply shall end as the request did */
+	uint32_t tag; /* the protocol's own, to write the reply with */
 	enum outcome outcome;
 	char *reply; /* owns; an outcome that waits for earlier requests of its client */
 	size_t reply_length;
@@ -63,10 +63,13 @@ struct req {
 TAILQ_HEAD(req_list, req);
 
 /* For protocols: a message came; a message came that is refused without asking the handler. */
-void req_submit(struct conn *conn, const char *data, size_t length, bool with_cr);
-void req_refuse(struct conn *conn, enum outcome outcome);
+void req_submit(struct conn *conn, const char *data, size_t length, uint32_t tag);
+void req_refuse(struct conn *conn, enum outcome outcome, uint32_t tag);
 
-/* For handlers: each ends the request; it must not be touched afterwards. */
+/*
+ * For handlers: each ends the request; it must not be touched afterwards. `data` NULL is a reply of
+ * several lines that has not even one, as opposed to one empty line.
+ */
 void req_reply(struct req *req, const char *data, size_t length);
 void req_fail(struct req *req, enum outcome outcome);
 void req_finish_silently(struct req *req);

@@ -207,7 +207,7 @@ worker_open_service(struct worker *worker, unsigned index)
 	service->conf = &start->conf->services[index];
 	service->index = index;
 	service->worker = worker;
-	service->proto = proto_find(service->conf->protocol);
+	service->proto = proto_find(service->conf);
 	service->handler = handler_find(service->conf->handler);
 	service->stats = stats_row(start->stats[index], start->id);
 	TAILQ_INIT(&service->conns);

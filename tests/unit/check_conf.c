@@ -64,7 +64,7 @@ START_TEST(test_values)
 		      "control = /tmp/c.sock\npid_file=/tmp/p\nmax_connections: 7\n"
 		      "shutdown_timeout=1.5s\nworker_timeout=2m\n[service a.b-c_9]\n"
 		      "listen = 127.0.0.1:81, [::1]:82\tunix:/tmp/x\nbacklog=5\nprotocol=frame\n"
-		      "handler=program\ncommand=sh -c 'exit  0'\ndirectory=/usr\n"
+		      "ids=yes\nhandler=program\ncommand=sh -c 'exit  0'\ndirectory=/usr\n"
 		      "environment=A=1 B_2=\"x y\" C=\nlimit_nofile=99\nlimit_nproc=98\n"
 		      "limit_as=1G\nlimit_cpu=2m\nlimit_fsize=0\nlimit_core=0\nlimit_stack=1m\n"
 		      "discipline=strict\nframing=frame\ninstances=9\nconcurrency=2\nstart_rate=3\n"
@@ -105,6 +105,8 @@ START_TEST(test_values)
 	ck_assert_uint_eq(service->limits[CONF_LIMIT_STACK].value, 1 << 20);
 	ck_assert(service->limits[CONF_LIMIT_FSIZE].set && service->limits[CONF_LIMIT_CORE].set);
 	ck_assert_int_eq(service->framing, CODEC_FRAME);
+	ck_assert_uint_eq(service->ids, 1);
+	ck_assert_ptr_null(service->reply_end);
 	ck_assert_uint_eq(service->instances, 9);
 	ck_assert_uint_eq(service->concurrency, 2);
 	ck_assert_uint_eq(service->start_rate, 3);
@@ -121,6 +123,37 @@ START_TEST(test_values)
 	ck_assert_uint_eq(service->high_water, 1536);
 	ck_assert_uint_eq(service->max_connections, 14);
 	conf_free(conf);
+}
+END_TEST
+
+/* A line is what it says, unless it stands in a pair of quotes. */
+START_TEST(test_reply_end)
+{
+	static const struct {
+		const char *written, *meant;
+	} cases[] = {
+	    {"END", "END"},
+	    {"a b", "a b"},
+	    {"''", ""},
+	    {"\"(gdb) \"", "(gdb) "},
+	    {"'it's'", "it's"},
+	    {"'", "'"},
+	    {"'a\"", "'a\""},
+	    {"\\n", "\\n"},
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		char text[256];
+		struct conf *conf;
+
+		snprintf(text, sizeof(text),
+		    "[service a]\nlisten=0\nprotocol=line\nhandler=program\ncommand=sh\n"
+		    "ids=no\nreply_end = %s\n",
+		    cases[i].written);
+		conf = help_good(text);
+		ck_assert_str_eq(conf->services[0].reply_end, cases[i].meant);
+		conf_free(conf);
+	}
 }
 END_TEST
 
@@ -441,6 +474,7 @@ main(void)
 
 	tcase_add_test(tcase, test_defaults);
 	tcase_add_test(tcase, test_values);
+	tcase_add_test(tcase, test_reply_end);
 	tcase_add_test(tcase, test_spellings);
 	tcase_add_test(tcase, test_long);
 	tcase_add_test(tcase, test_too_long);

@@ -120,6 +120,17 @@ static const struct {
     /* what goes together */
     {"[service a]\nlisten=80\nprotocol=stream\nhandler=program\ncommand=sh\n",
 	"t.conf:4: [service a] handler: program cannot stand behind protocol stream\n"},
+    {ECHO "ids = maybe\n", "t.conf:5: [service a] ids: 'maybe': expects no or yes\n"},
+    {ECHO "ids = yes\n",
+	"t.conf:5: [service a] ids: is for protocol frame alone; the protocol is line\n"},
+    {ECHO "reply_end = END\n",
+	"t.conf:5: [service a] reply_end: is for handler program alone; the handler is echo\n"},
+    {"[service a]\nlisten=80\nprotocol=line\nhandler=program\ncommand=sh\nframing=frame\n"
+     "reply_end=END\n",
+	"t.conf:7: [service a] reply_end: is for framing line alone; a frame can hold many lines "
+	"as it is\n"},
+    {"[service a]\nlisten=80\nprotocol=line\nhandler=program\ncommand=sh\nreply_end=\n",
+	"t.conf:6: [service a] reply_end: there is no value: expects a value, such as END\n"},
     {"[service a]\nlisten=80\nprotocol=line\nhandler=program\n",
 	"t.conf:1: [service a]: command is missing; handler program needs it\n"},
     {"[service a]\nlisten=80\nprotocol=line\ncommand=sh\n",
