@@ -76,7 +76,7 @@ load_check_answered(const struct load_check *check, unsigned connection)
 	return check->ledgers[connection].head == check->ledgers[connection].tail;
 }
 
-void
+uint32_t
 load_check_make(struct load_check *check, unsigned connection, uint64_t now, char *to)
 {
 	struct load_ledger *ledger = &check->ledgers[connection];
@@ -85,6 +85,7 @@ load_check_make(struct load_check *check, unsigned connection, uint64_t now, cha
 	*load_check_made(check, ledger, ledger->tail++) = now;
 	check->counts.requests++;
 	check->waiting++;
+	return (uint32_t)(ledger->tail - 1);
 }
 
 void
@@ -160,13 +161,26 @@ load_check_on_late(struct load_check *check)
 
 static enum load_found
 load_check_on_error(
-    struct load_check *check, struct load_ledger *ledger, const char *data, size_t length)
+    struct load_check *check, struct load_ledger *ledger, uint64_t sequence, enum load_error error)
 {
-	if (!load_check_take(check, ledger, ledger->head))
+	if (!load_check_take(check, ledger, sequence))
 		return load_check_on_late(check);
 	check->counts.error++;
-	check->counts.errors[load_check_error(data + 4, length - 4)]++;
+	check->counts.errors[error]++;
 	return LOAD_FOUND_ERROR;
+}
+
+static enum load_found
+load_check_on_right(
+    struct load_check *check, struct load_ledger *ledger, uint64_t sequence, uint64_t now)
+{
+	uint64_t made = *load_check_made(check, ledger, sequence);
+
+	if (!load_check_take(check, ledger, sequence))
+		return load_check_on_late(check);
+	check->counts.right++;
+	histogram_add(&check->latency, now - made);
+	return LOAD_FOUND_RIGHT;
 }
 
 /* A request of the run that does not wait for a reply any more: did it have one? */
@@ -238,11 +252,12 @@ load_check_reply(
 	struct load_ledger *ledger = &check->ledgers[connection];
 	bool expected = ledger->head < ledger->sent;
 	unsigned whose = 0;
-	uint64_t sequence = 0, made;
+	uint64_t sequence = 0;
 
 	load_check_age(check, connection, now);
 	if (expected && length >= 4 && memcmp(data, "ERR ", 4) == 0)
-		return load_check_on_error(check, ledger, data, length);
+		return load_check_on_error(
+		    check, ledger, ledger->head, load_check_error(data + 4, length - 4));
 	if (!load_message_find(&check->message, data, length, &whose, &sequence)) {
 		check->counts.wrong++;
 		load_check_rob(check, connection);
@@ -250,12 +265,48 @@ load_check_reply(
 	}
 	if (!expected || whose != connection || sequence != ledger->head)
 		return load_check_on_misplaced(check, connection, whose, sequence);
-	made = *load_check_made(check, ledger, sequence);
-	if (!load_check_take(check, ledger, sequence))
-		return load_check_on_late(check);
-	check->counts.right++;
-	histogram_add(&check->latency, now - made);
-	return LOAD_FOUND_RIGHT;
+	return load_check_on_right(check, ledger, sequence, now);
+}
+
+/* The reply names a request that waits: is it a good one? */
+static enum load_found
+load_check_on_own(struct load_check *check, unsigned connection, uint64_t sequence, unsigned status,
+    const char *data, size_t length, uint64_t now)
+{
+	struct load_ledger *ledger = &check->ledgers[connection];
+	unsigned whose = 0;
+	uint64_t other = 0;
+
+	if (status == 0 && load_message_find(&check->message, data, length, &whose, &other) &&
+	    whose == connection && other == sequence)
+		return load_check_on_right(check, ledger, sequence, now);
+	if (status > 0 && status <= LOAD_ERROR_OTHER && length == 0)
+		return load_check_on_error(check, ledger, sequence, (enum load_error)(status - 1));
+	check->counts.wrong++;
+	check->spoiled += load_check_take(check, ledger, sequence);
+	return LOAD_FOUND_WRONG;
+}
+
+enum load_found
+load_check_reply_to(struct load_check *check, unsigned connection, uint32_t id, unsigned status,
+    const char *data, size_t length, uint64_t now)
+{
+	struct load_ledger *ledger = &check->ledgers[connection];
+	/* The ids of those that wait are neighbours, so that they tell the whole number. */
+	uint64_t sequence = ledger->head + (uint32_t)(id - (uint32_t)ledger->head);
+
+	load_check_age(check, connection, now);
+	if (sequence < ledger->sent && *load_check_made(check, ledger, sequence) != 0)
+		return load_check_on_own(check, connection, sequence, status, data, length, now);
+	/* Not one that waits: then one of long ago, or a number out of the air. */
+	if (sequence >= ledger->sent && (uint32_t)(ledger->head - 1 - id) < ledger->head)
+		sequence = ledger->head - 1 - (uint32_t)(ledger->head - 1 - id);
+	if (load_check_was_answered(check, connection, sequence)) {
+		check->counts.duplicate++;
+		return LOAD_FOUND_DUPLICATE;
+	}
+	check->counts.wrong++;
+	return LOAD_FOUND_WRONG;
 }
 
 void

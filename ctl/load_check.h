@@ -2,8 +2,8 @@
  * What became of every request: the account that a run ends with.
  *
  * A request is made, then sent (its first byte was written), then has one outcome: right, error,
- * wrong, overdue, broken or unsent. Replies are expected in order. Pure: the caller tells the time
- * and what the sockets did.
+ * wrong, overdue, broken or unsent. Replies are expected in order, or by ids in any. Pure: the
+ * caller tells the time and what the sockets did.
  */
 #ifndef CTL_LOAD_CHECK_H
 #define CTL_LOAD_CHECK_H
@@ -36,13 +36,13 @@ enum load_error {
 	X(requests, "requests made")                                                               \
 	X(sent, "requests of which at least a byte was written")                                   \
 	X(right, "the expected reply to the oldest request without one, in time")                  \
-	X(error, "a reply that begins with ERR")                                                   \
+	X(error, "a reply that begins with ERR, or whose status is an error")                      \
 	X(wrong, "any other reply")                                                                \
 	X(duplicate, "the reply to a request that already had one")                                \
 	X(overdue, "no reply within the timeout")                                                  \
 	X(broken, "sent, but the connection ended before the reply")                               \
 	X(unsent, "the connection ended before a byte of it was written")                          \
-	X(late, "right and ERR replies to overdue requests")
+	X(late, "right and error replies to overdue requests")
 
 struct load_counts {
 #define X(name, help) uint64_t name;
@@ -103,13 +103,19 @@ void load_check_close(struct load_check *check);
 
 /* Whether the connection may make another request: there is room, and none of it is overdue. */
 bool load_check_may_make(const struct load_check *check, unsigned connection);
-/* A request is made and its message written to `to`. */
-void load_check_make(struct load_check *check, unsigned connection, uint64_t now, char *to);
+/* A request is made and its message written to `to`. Returns its id. */
+uint32_t load_check_make(struct load_check *check, unsigned connection, uint64_t now, char *to);
 /* So many messages of the present connection were written, the last one at least in part. */
 void load_check_sent(struct load_check *check, unsigned connection, uint64_t messages);
 /* A reply arrived. */
 enum load_found load_check_reply(
     struct load_check *check, unsigned connection, const char *data, size_t length, uint64_t now);
+/*
+ * With ids: the same for a reply that names its request; `status` as in hostlerd's frames. One
+ * whose id no request has that waits takes nothing.
+ */
+enum load_found load_check_reply_to(struct load_check *check, unsigned connection, uint32_t id,
+    unsigned status, const char *data, size_t length, uint64_t now);
 /* Counts what is overdue by now. Returns the age of the oldest request, 0 when there is none. */
 uint64_t load_check_age(struct load_check *check, unsigned connection, uint64_t now);
 /* The connection ended. */

@@ -13,6 +13,7 @@
 #include "ctl/load_run.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -135,10 +136,12 @@ load_conn_make(struct load_conn *conn, uint64_t now, char *to)
 	struct load_run *run = conn->run;
 	enum codec codec = run->options->protocol->codec;
 	size_t size = run->options->size;
-	size_t head = codec_head(codec, size, to);
+	size_t head = codec == CODEC_IDS ? CODEC_IDS_HEAD : codec_head(codec, size, to);
 	size_t tail = codec_tail(codec, false, to + head + size);
+	uint32_t id = load_check_make(&run->check, conn->number, now, to + head);
 
-	load_check_make(&run->check, conn->number, now, to + head);
+	if (codec == CODEC_IDS)
+		codec_head_ids(id, size, to);
 	conn->made++;
 	return head + size + tail;
 }
@@ -184,6 +187,22 @@ load_conn_on_write(evutil_socket_t fd, short what, void *arg)
 		load_conn_send(conn);
 }
 
+/* One reply; `data` holds its status where there are ids. */
+static enum load_found
+load_conn_check_one(
+    struct load_conn *conn, enum codec_found got, struct codec_message *reply, uint64_t now)
+{
+	struct load_run *run = conn->run;
+
+	if (!run->options->ids || got != CODEC_MESSAGE)
+		return load_check_reply(&run->check, conn->number, reply->data, reply->length, now);
+	if (reply->length == 0)
+		return load_check_reply_to(
+		    &run->check, conn->number, reply->tag, UINT_MAX, NULL, 0, now);
+	return load_check_reply_to(&run->check, conn->number, reply->tag,
+	    (unsigned char)reply->data[0], reply->data + 1, reply->length - 1, now);
+}
+
 /* Checks every whole reply. Returns the bytes used, or -1 when no reply can be found any more. */
 static ssize_t
 load_conn_check(struct load_conn *conn, const char *data, size_t length, uint64_t now)
@@ -202,9 +221,14 @@ load_conn_check(struct load_conn *conn, const char *data, size_t length, uint64_
 		if (got == CODEC_TOO_LARGE)
 			reply =
 			    (struct codec_message){.data = data + used, .length = length - used};
+		if (got == CODEC_BAD) {
+			reply.data = data + used;
+			reply.length = reply.used;
+		}
 		/* Nothing we send has a CR, so one in a reply belongs to what is checked. */
-		reply.length += reply.tag;
-		found = load_check_reply(&run->check, conn->number, reply.data, reply.length, now);
+		if (run->options->protocol->codec == CODEC_LINE)
+			reply.length += reply.tag;
+		found = load_conn_check_one(conn, got, &reply, now);
 		if (found >= LOAD_FOUND_WRONG)
 			load_report_reply(run, conn->number, found, reply.data, reply.length);
 		conn->replies++;

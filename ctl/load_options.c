@@ -24,10 +24,14 @@ static const struct load_protocol load_protocols[] = {
     {.name = "frame", .codec = CODEC_FRAME},
 };
 
+/* --ids */
+static const struct load_protocol load_protocol_ids = {.name = "frame", .codec = CODEC_IDS};
+
 enum {
 	OPTION_CONNECTIONS = 256,
 	OPTION_DEPTH,
 	OPTION_PROTOCOL,
+	OPTION_IDS,
 	OPTION_EXPECT,
 	OPTION_SIZE,
 	OPTION_DURATION,
@@ -44,6 +48,7 @@ static const struct option load_options_table[] = {
     {"connections", required_argument, NULL, OPTION_CONNECTIONS},
     {"depth", required_argument, NULL, OPTION_DEPTH},
     {"protocol", required_argument, NULL, OPTION_PROTOCOL},
+    {"ids", no_argument, NULL, OPTION_IDS},
     {"expect", required_argument, NULL, OPTION_EXPECT},
     {"size", required_argument, NULL, OPTION_SIZE},
     {"duration", required_argument, NULL, OPTION_DURATION},
@@ -67,6 +72,7 @@ const char load_options_help[] =
     "  --connections N       open N connections (default 1)\n"
     "  --depth D             up to D requests of a connection wait for replies (default 1)\n"
     "  --protocol NAME       line (default) or frame\n"
+    "  --ids                 frames carry ids (ids = yes): replies may come in any order\n"
     "  --expect REPLY        echo (default): the message itself; upper: it in capitals\n"
     "  --size BYTES          bytes of a message, 32 to 16M (default 64)\n"
     "  --duration TIME       stop sending after TIME (default 10s, unless --count is given)\n"
@@ -195,6 +201,9 @@ static bool
 load_options_set(struct load_options *options, int option, const char *name, const char *text)
 {
 	switch (option) {
+	case OPTION_IDS:
+		options->ids = true;
+		return true;
 	case OPTION_PER_REQUEST:
 		options->per_request = true;
 		return true;
@@ -228,6 +237,10 @@ load_options_check(struct load_options *options, int argc, char **argv)
 		return load_options_wrong("%s", why);
 	if (!addr_is_unix(&options->address) && addr_port(&options->address) == 0)
 		return load_options_wrong("%s: nobody can connect to port 0", argv[0]);
+	if (options->ids && options->protocol->codec != CODEC_FRAME)
+		return load_options_wrong("--ids wants --protocol frame");
+	if (options->ids)
+		options->protocol = &load_protocol_ids;
 	if (options->per_request && options->depth > 1)
 		return load_options_wrong("--per-request and --depth above 1 exclude each other");
 	if (options->per_request && options->hold)

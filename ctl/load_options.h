@@ -25,6 +25,7 @@ struct load_options {
 	uint64_t duration; /* 0: until `count` */
 	uint64_t count;    /* requests; 0: until `duration` */
 	uint64_t timeout, connect_timeout;
+	bool ids;         /* frames carry ids, replies a status; they come in any order */
 	bool upper;       /* replies are the messages in capitals, else the messages */
 	bool per_request; /* a new connection for each */
 	bool reconnect;

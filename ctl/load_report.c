@@ -173,9 +173,11 @@ load_report_table(const struct load_run *run, FILE *out)
 
 	fprintf(out, "%s, %s of %zu bytes, %u connection%s, depth %u, expecting %s%s\n",
 	    addr_format(&options->address, address),
-	    options->protocol->codec == CODEC_LINE ? "lines" : "frames", options->size,
-	    options->connections, options->connections == 1 ? "" : "s", options->depth,
-	    options->upper ? "capitals" : "an echo",
+	    options->protocol->codec == CODEC_LINE ? "lines"
+	    : options->ids                         ? "frames with ids"
+						   : "frames",
+	    options->size, options->connections, options->connections == 1 ? "" : "s",
+	    options->depth, options->upper ? "capitals" : "an echo",
 	    options->per_request ? ", a connection for each request" : "");
 	load_report_counts(run, out);
 	fprintf(out, "%-14s %12.2f s\n", "time", load_run_seconds(run));
@@ -247,6 +249,7 @@ load_report_json_settings(const struct load_options *options)
 	json_object_set_new(
 	    object, "address", json_string(addr_format(&options->address, address)));
 	json_object_set_new(object, "protocol", json_string(options->protocol->name));
+	json_object_set_new(object, "ids", json_boolean(options->ids));
 	json_object_set_new(object, "expect", json_string(options->upper ? "upper" : "echo"));
 	json_object_set_new(object, "connections", json_integer(options->connections));
 	json_object_set_new(object, "depth", json_integer(options->depth));

@@ -366,12 +366,26 @@ load_run_seed(void)
 	return seed;
 }
 
+/* Bytes around a message. */
+static size_t
+load_run_framing(enum codec codec)
+{
+	switch (codec) {
+	case CODEC_FRAME:
+		return CODEC_HEAD_MAX;
+	case CODEC_IDS:
+		return CODEC_IDS_HEAD;
+	default:
+		return 1;
+	}
+}
+
 static void
 load_run_open_places(struct load_run *run)
 {
 	const struct load_options *options = run->options;
 
-	run->wire_size = options->size + (options->protocol->codec == CODEC_FRAME ? 4 : 1);
+	run->wire_size = options->size + load_run_framing(options->protocol->codec);
 	run->largest_reply = options->size + LOAD_RUN_REPLY;
 	run->output_size = run->wire_size > LOAD_RUN_OUTPUT ? run->wire_size : LOAD_RUN_OUTPUT;
 	run->output = mem_alloc(run->output_size + CODEC_TAIL_MAX, 1);

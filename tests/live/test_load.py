@@ -215,6 +215,36 @@ def test_right(protocol, expect, connections, depth, size, count):
     assert result.all["rate"] == pytest.approx(count / result.all["seconds"])
 
 
+async def serve_ids(client, answer):
+    """Takes eight requests at a time and answers them backwards with answer(id, payload)."""
+    while True:
+        batch = []
+        while len(batch) < 8:
+            message = await client.receive()
+            if message is None:
+                return
+            batch.append(message)
+        for message in reversed(batch):
+            await client.send(answer(message[:4], message[4:]))
+
+
+@pytest.mark.parametrize("answer, status, counts", [
+    pytest.param(lambda number, payload: number + b"\0" + payload, 0, {"right": 80}, id="right"),
+    pytest.param(lambda number, payload: number + b"\1", 0, {"error": 80}, id="busy"),
+    pytest.param(lambda number, payload: number + b"\0" + payload.upper(), 1, {"wrong": 80},
+                 id="wrong"),
+    pytest.param(lambda number, payload: number, 1, {"wrong": 80}, id="no-status"),
+])
+def test_ids(answer, status, counts):
+    """Any order is right, as long as each reply names the request that it answers."""
+    with Peer(lambda client: serve_ids(client, answer), "frame") as peer:
+        result = run("--protocol", "frame", "--ids", "--depth", 8, "--connections", 2, "--count",
+                     80, peer.address, status=status)
+    assert result.counts() == counts
+    assert result.all["settings"]["ids"] is True
+    assert_balanced(result)
+
+
 def test_messages_differ_from_run_to_run():
     with Peer(echo) as peer:
         run("--count", 3, peer.address)
@@ -766,6 +796,7 @@ def test_table():
         ([], "address is missing"),
         (["80", "81"], "'81'"),
         (["--protocol", "http", "80"], "expected line or frame"),
+        (["--ids", "80"], "--ids wants --protocol frame"),
         (["--expect", "x", "80"], "expected echo or upper"),
         (["--size", "31", "80"], "from 32"),
         (["--duration", "10", "80"], "with a unit"),
