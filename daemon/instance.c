@@ -206,6 +206,7 @@ instance_watch(struct instance *instance, uint64_t now)
 uint64_t
 instance_turn(struct instance *instance, uint64_t now)
 {
+	output_tick(&instance->output, now);
 	if (instance->state == INSTANCE_RUNNING && !instance->offered)
 		instance_offer(instance);
 	if (instance->state == INSTANCE_RUNNING && instance->offered) {
