@@ -108,6 +108,18 @@ conf_load_from(
 	return conf_build_end(&build);
 }
 
+const char *
+conf_log_path(const struct conf *conf)
+{
+	return strcmp(conf->log, CONF_LOG_STDERR) == 0 ? NULL : conf->log;
+}
+
+const char *
+conf_access_path(const struct conf_service *service)
+{
+	return strcmp(service->access_log, CONF_ACCESS_OFF) == 0 ? NULL : service->access_log;
+}
+
 struct conf *
 conf_load(const char *path, const char *control_default, struct conf_errors *errors)
 {

@@ -24,6 +24,8 @@
 #define CONF_INSTANCES_MAX 1024 /* of one service */
 #define CONF_QUEUE_MAX     1000000
 #define CONF_WORKERS_AUTO  0
+#define CONF_LOG_STDERR    "stderr"    /* as [hostler] log: no file */
+#define CONF_ACCESS_OFF    "off"       /* as access_log */
 #define CONF_NO_ID         ((uid_t)-1) /* no user or group was named */
 
 enum on_cancel { ON_CANCEL_FINISH, ON_CANCEL_KILL };
@@ -86,6 +88,7 @@ struct conf_service {
 	unsigned pipeline;
 	uint64_t max_message, high_water;
 	unsigned max_connections;
+	char *access_log; /* owns; absolute, or CONF_ACCESS_OFF; see conf_access_path() */
 };
 
 struct conf {
@@ -96,6 +99,8 @@ struct conf {
 	gid_t gid;
 	char *control;  /* owns; path of the control socket */
 	char *pid_file; /* owns; NULL for none */
+	char *log;      /* owns; absolute, or CONF_LOG_STDERR; see conf_log_path() */
+	enum log_format log_format;
 	enum log_level log_level;
 	unsigned max_connections;
 	uint64_t shutdown_timeout, drain_timeout, worker_timeout;
@@ -137,6 +142,10 @@ struct conf *conf_parse_stream(
  */
 struct conf *conf_run(int argc, char **argv, const char *demo, const char *control_default,
     struct conf_errors *errors);
+
+/* Paths of files for lines; NULL where there is none: standard error, and no access log. */
+const char *conf_log_path(const struct conf *conf);
+const char *conf_access_path(const struct conf_service *service);
 
 /* Writes every value in the file's own syntax with its origin behind it as a comment line before.
  */

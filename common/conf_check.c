@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CONF_CHECK_PATH_MAX 4095 /* bytes of a path, without its NUL */
+
 static struct conf_service *
 conf_check_service(struct conf_build *build, unsigned section)
 {
@@ -234,20 +236,21 @@ conf_check_listen(struct conf_build *build, unsigned section)
 
 /* ---- [hostler] ---- */
 
-/* Makes a path absolute; a socket's must also fit its address. */
+/* Makes a path absolute, but for the word that is none; a socket's must also fit its address. */
 static void
-conf_check_path(struct conf_build *build, const char *key, char **path, size_t most)
+conf_check_path(struct conf_build *build, unsigned section, const char *key, const char *word,
+    char **path, size_t most)
 {
-	const struct option *option = option_find(OPTION_HOSTLER, key);
+	const struct option *option = option_find(conf_scope(section), key);
 	char *whole;
 
-	if (*path == NULL)
+	if (*path == NULL || (word != NULL && strcmp(*path, word) == 0))
 		return;
 	whole = conf_program_path(build->base, *path);
 	free(*path);
 	*path = whole;
 	if (strlen(whole) > most)
-		conf_build_refuse(build, CONF_HOSTLER, option,
+		conf_build_refuse(build, section, option,
 		    "%.64s...: the path is longer than %zu bytes", whole, most);
 }
 
@@ -256,9 +259,12 @@ conf_check_hostler(struct conf_build *build)
 {
 	struct conf *conf = build->conf;
 
+	conf_check_path(build, CONF_HOSTLER, "control", NULL, &conf->control,
+	    sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
 	conf_check_path(
-	    build, "control", &conf->control, sizeof(((struct sockaddr_un *)0)->sun_path) - 1);
-	conf_check_path(build, "pid_file", &conf->pid_file, 4095);
+	    build, CONF_HOSTLER, "pid_file", NULL, &conf->pid_file, CONF_CHECK_PATH_MAX);
+	conf_check_path(
+	    build, CONF_HOSTLER, "log", CONF_LOG_STDERR, &conf->log, CONF_CHECK_PATH_MAX);
 	conf_user(build, CONF_HOSTLER);
 	if (conf->service_count == 0 && !build->has_refused)
 		conf_build_error(build, CONF_NO_LINE, CONF_NO_SECTION, NULL,
@@ -275,6 +281,8 @@ conf_check(struct conf_build *build)
 	for (unsigned section = 1; section <= build->conf->service_count; section++) {
 		conf_check_missing(build, section);
 		conf_check_listen(build, section);
+		conf_check_path(build, section, "access_log", CONF_ACCESS_OFF,
+		    &conf_check_service(build, section)->access_log, CONF_CHECK_PATH_MAX);
 		conf_check_handler(build, section);
 		conf_check_pair(build, section);
 		conf_check_ids(build, section);

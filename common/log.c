@@ -1,202 +1,62 @@
 /*
- * The log of one process. Owns its own open file description of standard error and the lines that
- * are still to be written. Never waits, but for a moment in fatal(): a line that cannot be written
- * now stays whole in a bounded buffer or is dropped whole and counted.
+ * The log of one process: what is said becomes a line (log_format.c), what repeats is held back
+ * (log_limit.c), and lines go to their destination (log_sink.c). Owns the process's role and level.
+ * Never waits, but for a moment in fatal(): a line that cannot be written now waits in a bounded
+ * buffer or is dropped whole and counted.
  *
- * It calls nothing of ours and allocates without mem.c, because everybody else, mem.c too,
- * complains through it.
+ * It calls nothing of ours but its own files and allocates without mem.c, because everybody else,
+ * mem.c too, complains through it.
  */
 #include "common/log.h"
 
-#include "common/escape.h"
+#include "common/clock.h"
+#include "common/log_format.h"
+#include "common/log_limit.h"
+#include "common/log_sink.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <poll.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
-#define LOG_TEXT_MAX    16384 /* bytes of one text, before bytes are escaped */
-#define LOG_HEAD_MAX    512   /* bytes of time, level and role, before bytes are escaped */
-#define LOG_LINE_MAX    (ESCAPE_MOST * (LOG_TEXT_MAX + LOG_HEAD_MAX) + 1)
-#define LOG_PENDING_MAX (256 * 1024) /* bytes that may wait */
-#define LOG_CUT         "..."        /* stands where the rest of a longer text was cut */
-#define LOG_FATAL_WAIT  1000         /* ms for the last words of a process */
-
-/* How the log reaches standard error. */
-enum log_sink {
-	LOG_SINK_SHARED, /* a descriptor shared with others, maybe blocking: ask poll(2) first */
-	LOG_SINK_OWN,    /* opened anew, non-blocking */
-	LOG_SINK_SOCKET  /* cannot be opened anew, but each send can be non-blocking */
-};
+#define LOG_FATAL_WAIT 1000 /* ms for the last words of a process */
 
 static struct {
-	int fd; /* owns; -1 before log_open() */
-	enum log_sink sink;
-	bool journal; /* standard error is the journal, which notes the time itself */
-	dev_t device; /* what fd was when it was opened */
-	ino_t inode;
 	enum log_level level;
+	enum log_format format;
 	char role[64];
-	char
-	    *pending; /* owns; whole lines, but the first may lack its beginning; NULL when empty */
-	size_t start, end;     /* the bytes of `pending` that wait */
+	char *path;            /* owns; what is reopened; NULL for standard error */
+	bool started;          /* what repeats is held back */
 	unsigned long dropped; /* lines, since the last notice */
-} log_state = {.fd = -1, .level = LOG_LEVEL_INFO};
+} log_state = {.level = LOG_LEVEL_INFO};
 
-static const struct {
-	const char *name;
-	int priority; /* of syslog(3) */
-} log_levels[] = {
-    [LOG_LEVEL_ERROR] = {"error", 3},
-    [LOG_LEVEL_WARN] = {"warn", 4},
-    [LOG_LEVEL_INFO] = {"info", 6},
-    [LOG_LEVEL_DEBUG] = {"debug", 7},
-};
+/* ---- lines ---- */
 
-/* One write that does not block. Any failure means "later": it may be mended, and room is bounded.
- */
-static size_t
-log_write(const char *bytes, size_t length)
-{
-	struct pollfd ready = {.events = POLLOUT};
-	ssize_t n;
-
-	ready.fd = log_state.fd >= 0 ? log_state.fd : STDERR_FILENO;
-	if (log_state.sink == LOG_SINK_SHARED) {
-		if (poll(&ready, 1, 0) != 1 || !(ready.revents & POLLOUT))
-			return 0;
-		/* What poll(2) promises is room for so much. */
-		if (length > PIPE_BUF)
-			length = PIPE_BUF;
-	}
-	do {
-		n = log_state.sink == LOG_SINK_SOCKET
-			? send(ready.fd, bytes, length, MSG_DONTWAIT | MSG_NOSIGNAL)
-			: write(ready.fd, bytes, length);
-	} while (n < 0 && errno == EINTR);
-	return n > 0 ? (size_t)n : 0;
-}
-
-/*
- * As many whole lines as a pipe takes in one piece, so that lines of several processes do not mix;
- * of a longer line, all.
- */
-static size_t
-log_chunk(const char *bytes, size_t length)
-{
-	const char *lf;
-
-	if (bytes == NULL || length <= PIPE_BUF)
-		return length;
-	lf = memrchr(bytes, '\n', PIPE_BUF);
-	if (!lf)
-		lf = memchr(bytes, '\n', length);
-	return lf ? (size_t)(lf - bytes) + 1 : length;
-}
-
-static void
-log_write_pending(void)
-{
-	size_t n = 1;
-
-	while (n > 0 && log_state.start < log_state.end) {
-		const char *bytes = log_state.pending + log_state.start;
-
-		n = log_write(bytes, log_chunk(bytes, log_state.end - log_state.start));
-		log_state.start += n;
-	}
-	if (log_state.start == log_state.end) {
-		free(log_state.pending);
-		log_state.pending = NULL;
-		log_state.start = log_state.end = 0;
-	}
-}
-
-static size_t
-log_waiting(void)
-{
-	return log_state.end - log_state.start;
-}
-
-/* Keeps the line, or what is left of it, for later; false when there is no room. */
 static bool
-log_keep(const char *line, size_t length)
+log_put(const struct log_event *event)
 {
-	if (length > LOG_PENDING_MAX - log_waiting())
-		return false;
-	if (!log_state.pending)
-		log_state.pending = malloc(LOG_PENDING_MAX);
-	if (!log_state.pending)
-		return false;
-	if (length > LOG_PENDING_MAX - log_state.end) {
-		memmove(log_state.pending, log_state.pending + log_state.start, log_waiting());
-		log_state.end = log_waiting();
-		log_state.start = 0;
-	}
-	memcpy(log_state.pending + log_state.end, line, length);
-	log_state.end += length;
-	return true;
-}
+	static char line[LOG_FORMAT_LINE_MAX];
+	size_t length = log_format_line(line, log_state.format, log_sink_is_journal(), event);
 
-/* Writes a line behind those that wait, as far as it goes; false when there was no room for it. */
-static bool
-log_put(const char *line, size_t length)
-{
-	size_t written = 0;
-	size_t n = 1;
-
-	while (n > 0 && written < length && log_waiting() == 0) {
-		n = log_write(line + written, length - written);
-		written += n;
-	}
-	return written == length || log_keep(line + written, length - written);
-}
-
-/* "2026-11-22 00:05:37.123 info  ", or "<6>" for the journal. Returns the length. */
-static size_t
-log_format_head(char head[LOG_HEAD_MAX], enum log_level level)
-{
-	struct timespec now;
-	struct tm local;
-	size_t used;
-
-	if (log_state.journal)
-		return (size_t)snprintf(head, LOG_HEAD_MAX, "<%d>", log_levels[level].priority);
-	clock_gettime(CLOCK_REALTIME, &now);
-	localtime_r(&now.tv_sec, &local);
-	used = strftime(head, LOG_HEAD_MAX, "%F %T", &local);
-	used += (size_t)snprintf(head + used, LOG_HEAD_MAX - used, ".%03ld %-5s ",
-	    now.tv_nsec / 1000000, log_levels[level].name);
-	return used;
+	/* Whoever starts a daemon by hand shall see why it does not, wherever its log goes. */
+	if (!log_state.started && event->level == LOG_LEVEL_ERROR && log_sink_is_adopted())
+		log_sink_put_standard(line, length);
+	return log_sink_put(line, length);
 }
 
 static bool
-log_put_text(enum log_level level, const char *source, const char *text, size_t length)
+log_put_own(enum log_level level, const char *text, size_t length)
 {
-	static char line[LOG_LINE_MAX];
-	char head[LOG_HEAD_MAX];
-	bool cut = length > LOG_TEXT_MAX;
-	size_t used = log_format_head(head, level);
+	struct log_event event = {.level = level,
+	    .source = log_state.role,
+	    .pid = getpid(),
+	    .text = text,
+	    .length = length};
 
-	if (source[0] != '\0')
-		used += (size_t)snprintf(head + used, sizeof(head) - used, "%s: ", source);
-	if (used >= sizeof(head))
-		used = sizeof(head) - 1;
-	used = escape_text(line, head, used);
-	used += escape_text(line + used, text, cut ? LOG_TEXT_MAX - strlen(LOG_CUT) : length);
-	if (cut)
-		used += escape_text(line + used, LOG_CUT, strlen(LOG_CUT));
-	line[used++] = '\n';
-	return log_put(line, used);
+	return log_put(&event);
 }
 
 /*
@@ -210,32 +70,43 @@ log_tell_dropped(void)
 	char text[64];
 	int length;
 
-	if (dropped == 0 || log_waiting() > LOG_PENDING_MAX / 2)
+	if (dropped == 0 || log_sink_waiting() > LOG_SINK_PENDING_MAX / 2)
 		return;
 	length =
 	    snprintf(text, sizeof(text), "dropped %lu line%s", dropped, dropped == 1 ? "" : "s");
-	if (log_put_text(LOG_LEVEL_WARN, log_state.role, text, (size_t)length))
+	if (log_put_own(LOG_LEVEL_WARN, text, (size_t)length))
 		log_state.dropped = 0;
 }
 
+/* Behind lost lines nothing is written before the notice, so that the gap is where it was. */
 static void
-log_line(enum log_level level, const char *source, const char *text, size_t length)
+log_tell_held(void)
+{
+	struct log_limit_notice notice;
+	uint64_t now = clock_now();
+
+	while (log_state.dropped == 0 && log_limit_tell(now, &notice))
+		if (!log_put_own(notice.level, notice.text, notice.length))
+			log_state.dropped++;
+}
+
+static void
+log_line(const struct log_event *event)
 {
 	int saved = errno;
 
 	log_flush();
-	/* Behind lost lines nothing is written before the notice, so that the gap is where it was.
-	 */
-	if (log_state.dropped > 0 || !log_put_text(level, source, text, length))
+	if (log_state.dropped > 0 || !log_put(event))
 		log_state.dropped++;
 	errno = saved;
 }
 
 /* `with_errno` is the errno to tell, or 0. */
 static void
-log_format(enum log_level level, int with_errno, const char *format, va_list args)
+log_say(enum log_level level, int with_errno, const char *format, va_list args)
 {
-	static char text[LOG_TEXT_MAX + 2]; /* one byte more than fits, so that a cut is noticed */
+	/* One byte more than fits, so that a cut is noticed. */
+	static char text[LOG_FORMAT_TEXT_MAX + 2];
 	int saved = errno;
 	int length;
 	size_t used;
@@ -252,97 +123,76 @@ log_format(enum log_level level, int with_errno, const char *format, va_list arg
 		if (used >= sizeof(text))
 			used = sizeof(text) - 1;
 	}
-	log_line(level, log_state.role, text, used);
+	if (log_state.started)
+		log_tell_held();
+	if (!log_state.started || log_limit_allows(format, level, text, used, clock_now()))
+		log_line(&(struct log_event){.level = level,
+		    .source = log_state.role,
+		    .pid = getpid(),
+		    .text = text,
+		    .length = used});
 	errno = saved;
 }
 
-static bool
-log_same_file(int fd, dev_t device, ino_t inode)
-{
-	struct stat now;
-
-	return fd >= 0 && fstat(fd, &now) == 0 && now.st_dev == device && now.st_ino == inode;
-}
-
-/* $JOURNAL_STREAM names the socket that systemd gave us; it is ours only while they are the same.
- */
-static bool
-log_is_journal(const struct stat *error)
-{
-	const char *stream = getenv("JOURNAL_STREAM");
-	unsigned long long device, inode;
-	int end = 0;
-
-	if (!stream || sscanf(stream, "%llu:%llu%n", &device, &inode, &end) != 2)
-		return false;
-	return stream[end] == '\0' && error->st_dev == device && error->st_ino == inode;
-}
-
-/* Never one of the descriptors 0 to 2, which belong to everybody. */
-static int
-log_move_up(int fd)
-{
-	int higher;
-
-	if (fd < 0 || fd > STDERR_FILENO)
-		return fd;
-	higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-	close(fd);
-	return higher;
-}
-
-static void
-log_open_sink(void)
-{
-	struct stat error;
-
-	log_state.fd = -1;
-	log_state.sink = LOG_SINK_SHARED;
-	log_state.journal = false;
-	if (fstat(STDERR_FILENO, &error) < 0)
-		return;
-	log_state.device = error.st_dev;
-	log_state.inode = error.st_ino;
-	log_state.journal = log_is_journal(&error);
-	if (S_ISSOCK(error.st_mode)) {
-		log_state.sink = LOG_SINK_SOCKET;
-	} else if (S_ISREG(error.st_mode)) {
-		/* A file never blocks, and who else writes to it shares the place with us. */
-		log_state.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-		log_state.sink = LOG_SINK_OWN;
-	} else {
-		log_state.fd = log_move_up(open(
-		    "/proc/self/fd/2", O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC));
-		if (log_state.fd >= 0)
-			log_state.sink = LOG_SINK_OWN;
-	}
-	if (log_state.fd < 0)
-		log_state.fd = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
-}
+/* ---- where to, and how ---- */
 
 void
 log_open(const char *role, enum log_level level)
 {
 	int saved = errno;
 
-	/* What waits was said by the parent, who will write it. */
-	free(log_state.pending);
-	log_state.pending = NULL;
-	log_state.start = log_state.end = 0;
 	log_state.dropped = 0;
+	log_limit_forget();
 	snprintf(log_state.role, sizeof(log_state.role), "%s", role);
 	log_state.level = level;
-	/*
-	 * Whoever has dropped privileges may not be allowed to open it again, so a log that still
-	 * leads to standard error is kept; one that was closed behind our back is not closed twice.
-	 */
-	if (!log_same_file(log_state.fd, log_state.device, log_state.inode)) {
-		log_open_sink();
-	} else if (!log_same_file(STDERR_FILENO, log_state.device, log_state.inode)) {
-		close(log_state.fd);
-		log_open_sink();
-	}
+	log_sink_open();
 	errno = saved;
+}
+
+int
+log_open_file(const char *path)
+{
+	return log_sink_open_file(path);
+}
+
+void
+log_adopt(int fd)
+{
+	int saved = errno;
+
+	log_state.dropped += log_sink_adopt(fd);
+	errno = saved;
+}
+
+void
+log_set_path(const char *path)
+{
+	free(log_state.path);
+	log_state.path = path != NULL ? strdup(path) : NULL;
+	if (path != NULL && log_state.path == NULL)
+		log_warnx("out of memory: the log cannot be reopened");
+}
+
+bool
+log_reopen(void)
+{
+	int fd;
+
+	if (log_state.path == NULL)
+		return true;
+	fd = log_open_file(log_state.path);
+	if (fd < 0) {
+		log_warn("cannot reopen the log %s, so it stays where it is", log_state.path);
+		return false;
+	}
+	log_adopt(fd);
+	return true;
+}
+
+void
+log_started(void)
+{
+	log_state.started = true;
 }
 
 void
@@ -357,10 +207,22 @@ log_get_level(void)
 	return log_state.level;
 }
 
+void
+log_set_format(enum log_format format)
+{
+	log_state.format = format;
+}
+
+enum log_format
+log_get_format(void)
+{
+	return log_state.format;
+}
+
 int
 log_fd(void)
 {
-	return log_state.fd;
+	return log_sink_fd();
 }
 
 void
@@ -368,10 +230,13 @@ log_flush(void)
 {
 	int saved = errno;
 
-	log_write_pending();
+	log_sink_flush();
 	log_tell_dropped();
+	log_tell_held();
 	errno = saved;
 }
+
+/* ---- saying ---- */
 
 void
 log_error(const char *format, ...)
@@ -379,7 +244,7 @@ log_error(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	log_format(LOG_LEVEL_ERROR, errno, format, args);
+	log_say(LOG_LEVEL_ERROR, errno, format, args);
 	va_end(args);
 }
 
@@ -389,7 +254,7 @@ log_errorx(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	log_format(LOG_LEVEL_ERROR, 0, format, args);
+	log_say(LOG_LEVEL_ERROR, 0, format, args);
 	va_end(args);
 }
 
@@ -399,7 +264,7 @@ log_warn(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	log_format(LOG_LEVEL_WARN, errno, format, args);
+	log_say(LOG_LEVEL_WARN, errno, format, args);
 	va_end(args);
 }
 
@@ -409,7 +274,7 @@ log_warnx(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	log_format(LOG_LEVEL_WARN, 0, format, args);
+	log_say(LOG_LEVEL_WARN, 0, format, args);
 	va_end(args);
 }
 
@@ -419,7 +284,7 @@ log_info(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	log_format(LOG_LEVEL_INFO, 0, format, args);
+	log_say(LOG_LEVEL_INFO, 0, format, args);
 	va_end(args);
 }
 
@@ -429,27 +294,29 @@ log_debug(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	log_format(LOG_LEVEL_DEBUG, 0, format, args);
+	log_say(LOG_LEVEL_DEBUG, 0, format, args);
 	va_end(args);
 }
 
 void
 log_program(const char *service, long pid, const char *line, size_t length)
 {
-	char source[LOG_HEAD_MAX / 2];
-
-	snprintf(source, sizeof(source), "%s/%ld", service, pid);
-	log_line(LOG_LEVEL_INFO, source, line, length);
+	log_line(&(struct log_event){.level = LOG_LEVEL_INFO,
+	    .from_program = true,
+	    .source = service,
+	    .pid = pid,
+	    .text = line,
+	    .length = length});
 }
 
 /* The one place that waits: these are the last words, and the process has nothing else to do. */
 static void
 log_flush_before_exit(void)
 {
-	struct pollfd ready = {.fd = log_state.fd, .events = POLLOUT};
+	struct pollfd ready = {.fd = log_fd(), .events = POLLOUT};
 
 	log_flush();
-	if (log_waiting() > 0 && poll(&ready, 1, LOG_FATAL_WAIT) > 0)
+	if (log_sink_waiting() > 0 && poll(&ready, 1, LOG_FATAL_WAIT) > 0)
 		log_flush();
 }
 
@@ -459,7 +326,7 @@ fatal(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	log_format(LOG_LEVEL_ERROR, errno, format, args);
+	log_say(LOG_LEVEL_ERROR, errno, format, args);
 	va_end(args);
 	log_flush_before_exit();
 	exit(1);
@@ -471,7 +338,7 @@ fatalx(const char *format, ...)
 	va_list args;
 
 	va_start(args, format);
-	log_format(LOG_LEVEL_ERROR, 0, format, args);
+	log_say(LOG_LEVEL_ERROR, 0, format, args);
 	va_end(args);
 	log_flush_before_exit();
 	exit(1);

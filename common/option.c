@@ -58,6 +58,12 @@ static const char *const option_log_levels[] = {
     NULL,
 };
 
+static const char *const option_log_formats[] = {
+    [LOG_FORMAT_TEXT] = "text",
+    [LOG_FORMAT_JSON] = "json",
+    NULL,
+};
+
 static const char *const option_framings[] = {
     [CODEC_LINE] = "line",
     [CODEC_FRAME] = "frame",
@@ -92,6 +98,13 @@ static const struct option option_table[] = {
     {HOSTLER("pid_file", pid_file), TEXT, .example = "/run/hostler/hostlerd.pid",
 	.otherwise = "no such file is written", .flags = OPTION_RESTART,
 	.help = "File to which the master writes its process id."},
+    {HOSTLER("log", log), TEXT, .fallback = CONF_LOG_STDERR, .flags = OPTION_LIMIT,
+	.help = "Where the log goes: stderr, or the path of a file that lines are appended to. A "
+		"relative path belongs to the folder of the configuration file. The file is made "
+		"with mode 0640; signal USR1 opens it anew."},
+    {HOSTLER("log_format", log_format), CHOICE(option_log_formats), .fallback = "text",
+	.flags = OPTION_LIMIT,
+	.help = "How lines look, of the log and of every access log; json is one object a line."},
     {HOSTLER("log_level", log_level), CHOICE(option_log_levels), .fallback = "info",
 	.flags = OPTION_LIMIT, .help = "The least grave lines that still go to the log."},
     {HOSTLER("max_connections", max_connections), COUNT(1, 1000000), .fallback = "20000",
@@ -202,6 +215,10 @@ static const struct option option_table[] = {
 	.help = "While more output than this waits for a client, nothing is read from it."},
     {SERVICE("max_connections", max_connections), COUNT(1, 1000000), .flags = OPTION_LIMIT,
 	.fallback = "20000", .help = "Connections of the service; beyond them accepting waits."},
+    {SERVICE("access_log", access_log), TEXT, .fallback = CONF_ACCESS_OFF, .flags = OPTION_LIMIT,
+	.help =
+	    "Where a line is written for every request that ended: off, or the path of a file, as "
+	    "for log. Several services may share one."},
 };
 
 unsigned

@@ -164,6 +164,7 @@ generation_new(struct master *master, struct conf *conf, const struct generation
 	generation->since = clock_now();
 	TAILQ_INSERT_TAIL(&master->generations, generation, entry);
 	if (generation_has_fds(generation, errors) &&
+	    logs_open(&generation->logs, conf, before != NULL ? before->conf : NULL, errors) &&
 	    generation_add_services(generation, before, diff, errors) &&
 	    listen_open(
 		&generation->listen, conf, before != NULL ? &before->listen : NULL, errors)) {
@@ -178,6 +179,7 @@ void
 generation_free(struct generation *generation)
 {
 	listen_free(&generation->listen);
+	logs_close(&generation->logs);
 	for (unsigned i = 0; generation->services != NULL && i < generation->conf->service_count;
 	     i++)
 		if (generation->services[i] != NULL)

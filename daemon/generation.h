@@ -13,6 +13,7 @@
 #include "common/conf.h"
 #include "common/conf_diff.h"
 #include "daemon/listen.h"
+#include "daemon/logs.h"
 #include "daemon/slot.h"
 
 #include <stdbool.h>
@@ -45,6 +46,7 @@ struct generation {
 	unsigned place_count;
 
 	struct listen_set listen;
+	struct logs logs;
 	struct slot *slots;  /* owns; as many as there may ever be */
 	unsigned slot_count; /* that were in use */
 	unsigned wanted;     /* workers */

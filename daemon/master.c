@@ -80,6 +80,7 @@ void
 master_on_signal(evutil_socket_t number, short what, void *arg)
 {
 	struct master *master = arg;
+	char why[512];
 
 	(void)what;
 	switch (number) {
@@ -102,6 +103,9 @@ master_on_signal(evutil_socket_t number, short what, void *arg)
 		break;
 	case SIGQUIT:
 		stop_now(master, "QUIT");
+		break;
+	case SIGUSR1:
+		(void)logs_reopen(master, why, sizeof(why)); /* the log has heard of it */
 		break;
 	default:
 		log_warnx("signal %s is ignored: this version cannot do what it asks for",
@@ -308,6 +312,7 @@ master_apply(struct master *master, const struct conf_diff *diff)
 	for (unsigned i = 0; i < diff->hostler.count; i++)
 		if (strcmp(diff->hostler.list[i].option->key, "log_level") == 0)
 			log_set_level(master->conf->log_level);
+	logs_use(master, &master->current->logs);
 }
 
 /* ---- the life ---- */
@@ -319,6 +324,7 @@ master_run(struct conf *conf, const char *control_default)
 
 	master->control_default = control_default;
 	master_open(master, conf);
+	log_started();
 	while (master->stop.phase != STOP_DONE) {
 		master_turn(master);
 		if (master->stop.phase != STOP_DONE)

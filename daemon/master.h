@@ -55,6 +55,7 @@ struct master {
 	unsigned generation_number;         /* of the newest */
 	struct service_list services;       /* owns; of all generations */
 	struct reload reload;
+	unsigned logs_version; /* rises when workers must be told of their logs */
 
 	struct stats *sum; /* owns; of all services */
 	unsigned ids;      /* worker ids */

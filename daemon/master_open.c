@@ -174,6 +174,7 @@ master_open(struct master *master, struct conf *conf)
 	master->started = clock_now();
 	master->pidfile = -1;
 	master->guardian.pipe = -1;
+	logs_start(conf);
 	master_raise_limits(master);
 	if (!priv_for_workers(&master->worker_priv, conf, why, sizeof(why)))
 		fatalx("%s", why);

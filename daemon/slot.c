@@ -131,6 +131,7 @@ slot_reset(struct slot *slot, unsigned id)
 	slot->drain_by = 0;
 	slot->behind = slot->asked = slot->check = slot->check_by = 0;
 	slot->ping = 0;
+	logs_know(slot);
 	memset(slot->told, 0, slot->generation->place_count * sizeof(*slot->told));
 }
 

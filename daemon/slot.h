@@ -22,6 +22,7 @@
 struct generation;
 struct instance;
 struct master;
+struct msg;
 
 enum slot_state { SLOT_WAITING, SLOT_STARTING, SLOT_READY, SLOT_DRAINING };
 
@@ -42,13 +43,15 @@ struct slot {
 	bool was_ready;
 	bool was_killed; /* by us; it hears nothing any more */
 
-	uint32_t *told;     /* owns; of each instance of the generation the incarnation it knows */
-	bool start_told;    /* it was told of every instance once */
-	bool accept_told;   /* it was told to accept */
-	bool drain;         /* it shall drain */
-	bool drain_hasty;   /* without waiting for what clients have begun */
-	bool drain_told;    /* and knows it */
-	uint64_t drain_by;  /* else it is killed; 0 for never */
+	uint32_t *told;    /* owns; of each instance of the generation the incarnation it knows */
+	bool start_told;   /* it was told of every instance once */
+	bool accept_told;  /* it was told to accept */
+	bool drain;        /* it shall drain */
+	bool drain_hasty;  /* without waiting for what clients have begun */
+	bool drain_told;   /* and knows it */
+	uint64_t drain_by; /* else it is killed; 0 for never */
+	unsigned logs_version; /* what of the logs it was told, or is being told, see logs_tell() */
+	unsigned logs_next;
 	uint64_t behind;    /* since when the channel is full; 0 when it is not */
 	uint64_t ping;      /* number of the newest PING */
 	uint64_t next_ping; /* when the next is due */
@@ -98,6 +101,8 @@ void slot_set_state(struct slot *slot, enum slot_state state);
 /* slot_talk.c: *theirs is the worker's end, which the caller owns. False with errno. */
 bool slot_open_channel(struct slot *slot, int *theirs);
 void slot_hang_up(struct slot *slot);
+/* False when there is no room now. A dead channel takes everything: its worker is ending. */
+bool slot_send(struct slot *slot, const struct msg *msg, const int *fds);
 /* Tells all that it does not know yet; what does not fit is tried again later. */
 void slot_tell_rest(struct slot *slot);
 void slot_ping(struct slot *slot, uint64_t now);

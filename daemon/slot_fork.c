@@ -43,13 +43,15 @@ slot_fork_compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* Closes all but 0 to 2, the log, the channel, the listening sockets and the eventfds. */
+/* Closes all but 0 to 2, the logs, the channel, the listening sockets and the eventfds. */
 static void
 slot_fork_close_rest(const struct slot *slot, int channel)
 {
 	const struct listen_set *listen = &slot->generation->listen;
 	const struct master *master = slot->master;
-	int *keep = mem_alloc(listen->count + master->ids + 6, sizeof(int));
+	const struct logs *logs = &slot->generation->logs;
+	unsigned services = slot->generation->conf->service_count;
+	int *keep = mem_alloc(listen->count + master->ids + services + 6, sizeof(int));
 	unsigned count = 0;
 
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
@@ -59,6 +61,9 @@ slot_fork_close_rest(const struct slot *slot, int channel)
 	keep[count++] = master->wake_master;
 	for (unsigned i = 0; i < listen->count; i++)
 		keep[count++] = listen->listeners[i].fd;
+	for (unsigned i = 0; i < services; i++)
+		if (logs->access[i] >= 0)
+			keep[count++] = logs->access[i];
 	for (unsigned i = 0; i < master->ids; i++)
 		keep[count++] = master->wakes[i];
 	qsort(keep, count, sizeof(int), slot_fork_compare);
@@ -82,6 +87,7 @@ static void __attribute__((noreturn)) slot_fork_child(struct slot *slot, int cha
 	    .wake_master = master->wake_master,
 	    .listeners = generation->listen.listeners,
 	    .listener_count = generation->listen.count,
+	    .access_logs = generation->logs.access,
 	    .pools = generation->pools,
 	    .stats = generation->stats,
 	    .sum = master->sum,

@@ -27,8 +27,7 @@ slot_hang_up(struct slot *slot)
 	slot->channel = -1;
 }
 
-/* False when there is no room now. A dead channel takes everything: its worker is ending. */
-static bool
+bool
 slot_send(struct slot *slot, const struct msg *msg, const int *fds)
 {
 	if (slot->channel < 0)
@@ -109,7 +108,7 @@ slot_tell_rest(struct slot *slot)
 {
 	static const struct msg start = {.type = MSG_START}, accept = {.type = MSG_ACCEPT};
 	bool serves = slot->generation->state == GENERATION_RUNNING;
-	bool fits = slot_tell_instances(slot);
+	bool fits = slot_tell_instances(slot) && logs_tell(slot);
 
 	if (fits && !slot->start_told)
 		fits = slot->start_told = slot_send(slot, &start, NULL);

@@ -25,7 +25,8 @@ enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
 	X(INSTANCE, 202, MSG_FROM_MASTER, msg_instance, 2)                                         \
 	X(INSTANCE_GONE, 203, MSG_FROM_MASTER, msg_instance, 0)                                    \
 	X(START, 204, MSG_FROM_MASTER, msg_empty, 0)                                               \
-	X(ACCEPT, 205, MSG_FROM_MASTER, msg_empty, 0)
+	X(ACCEPT, 205, MSG_FROM_MASTER, msg_empty, 0)                                              \
+	X(LOG, 206, MSG_FROM_MASTER, msg_log, 1)
 
 enum msg_type {
 #define X(constant, value, sender, payload, fds) MSG_##constant = value,
@@ -54,6 +55,14 @@ struct msg_instance {
 	uint32_t pid; /* for messages to people; never used to signal */
 };
 
+#define MSG_LOG_DAEMON UINT32_MAX /* as service: the daemon's own log */
+
+/* A log that was opened anew: what is written goes to this descriptor from now on. */
+struct msg_log {
+	uint32_t service;
+	uint16_t level, format; /* of the daemon's log: enum log_level, enum log_format */
+};
+
 struct msg {
 	uint32_t type;
 	uint32_t unused;
@@ -62,6 +71,7 @@ struct msg {
 		struct msg_number number;
 		struct msg_pool pool;
 		struct msg_instance instance;
+		struct msg_log log;
 	};
 };
 

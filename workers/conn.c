@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "workers/access.h"
 #include "workers/listener.h"
 #include "workers/proto.h"
 #include "workers/service.h"
@@ -74,6 +75,8 @@ conn_new(struct service *service, int fd)
 	conn->fd = fd;
 	TAILQ_INIT(&conn->reqs);
 	TAILQ_INSERT_TAIL(&service->conns, conn, in_service);
+	if (service->access != NULL)
+		conn->client = access_client(fd);
 	event_assign(&conn->read_event, worker->base, fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST,
 	    conn_on_readable, conn);
 	worker->open++;
@@ -102,6 +105,8 @@ conn_close(struct conn *conn, const char *why)
 	deadline_clear(&conn->write);
 	buf_free(&conn->in);
 	buf_free(&conn->out);
+	free(conn->client);
+	conn->client = NULL;
 	close(conn->fd);
 	if (conn->scheduled)
 		TAILQ_REMOVE(&worker->turn, conn, in_turn);

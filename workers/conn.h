@@ -34,6 +34,7 @@ struct conn {
 	struct buf in;             /* input that is no whole message yet, or is held back */
 	struct buf out;
 	size_t scanned;       /* for the codec */
+	char *client;         /* owns; its address for the access log; NULL without one */
 	struct req_list reqs; /* owns; in the client's order */
 	unsigned under_way;   /* how many they are */
 	struct deadline wait; /* idle, or for the rest of a message, or lingering */

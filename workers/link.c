@@ -181,6 +181,9 @@ link_give(struct link *link, struct req *req, bool more)
 	ssize_t n = 0;
 
 	req->link = link;
+	req->slot = link->slot;
+	req->pid = link->pid;
+	req->granted = link->program->service->worker->now;
 	req->start = link->queued;
 	req->end = link->queued += total;
 	TAILQ_INSERT_TAIL(&link->reqs, req, in_handler);

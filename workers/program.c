@@ -174,6 +174,8 @@ program_again(struct program *program, struct req *req)
 	struct pool_grant grant;
 
 	req->link = NULL;
+	req->pid = 0;
+	req->granted = 0;
 	if (req->conn == NULL) {
 		req_drop(req);
 		return;

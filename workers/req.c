@@ -6,6 +6,7 @@
 #include "workers/req.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "workers/access.h"
 #include "workers/conn.h"
 #include "workers/handler.h"
 #include "workers/proto.h"
@@ -66,6 +67,7 @@ req_new(struct conn *conn)
 	}
 	req->conn = conn;
 	req->service = conn->service;
+	req->arrived = conn->service->worker->now;
 	TAILQ_INSERT_TAIL(&conn->reqs, req, in_conn);
 	conn->under_way++;
 	conn->was_asked = true;
@@ -79,6 +81,7 @@ req_free(struct req *req)
 	deadline_clear(&req->deadline);
 	free(req->kept);
 	free(req->reply);
+	free(req->client);
 	if (req_spares >= REQ_SPARE_MAX) {
 		free(req);
 		return;
@@ -129,9 +132,13 @@ req_deliver(struct req *req, const char *data, size_t length)
 	conn->under_way--;
 	if (req->outcome == OUTCOME_REPLY && !proto->reply(conn, req, data, length))
 		req->outcome = OUTCOME_BAD;
-	if (outcome_text(req->outcome) != NULL)
+	if (outcome_text(req->outcome) != NULL) {
 		proto->refuse(conn, req, req->outcome);
+		length = strlen(outcome_text(req->outcome));
+	}
 	stats_count(req->service->stats, req_counter(req->outcome));
+	if (req->service->access != NULL)
+		access_note(req->service->access, req, req->outcome, length);
 	req_free(req);
 }
 
@@ -143,6 +150,7 @@ req_finish(struct req *req, enum outcome outcome, const char *data, size_t lengt
 	if (req->outcome != OUTCOME_PENDING)
 		fatalx("a request was answered twice");
 	req->outcome = outcome;
+	req->ended = req->service->worker->now;
 	deadline_clear(&req->deadline);
 	if (conn == NULL) {
 		req_drop(req);
@@ -185,6 +193,8 @@ void
 req_drop(struct req *req)
 {
 	stats_count(req->service->stats, COUNTER_withdrawn);
+	if (req->service->access != NULL)
+		access_note(req->service->access, req, OUTCOME_PENDING, 0);
 	req_free(req);
 }
 
@@ -197,6 +207,8 @@ req_cancel_all(struct conn *conn)
 		TAILQ_REMOVE(&conn->reqs, req, in_conn);
 		conn->under_way--;
 		req->conn = NULL;
+		if (conn->client != NULL)
+			req->client = mem_strdup(conn->client);
 		if (req->outcome != OUTCOME_PENDING)
 			req_drop(req);
 		else

@@ -51,9 +51,14 @@ struct req {
 	char *reply; /* owns; an outcome that waits for earlier requests of its client */
 	size_t reply_length;
 
+	uint64_t arrived, granted; /* to an instance, 0 before; by worker->now */
+	uint64_t ended;            /* when its outcome was known */
+	char *client;              /* owns; for the access log, once the client has left */
+
 	/* Of the handler that has it. */
 	TAILQ_ENTRY(req) in_handler;
-	struct link *link; /* borrows; the instance that it was given to, else NULL */
+	struct link *link;  /* borrows; the instance that it was given to, else NULL */
+	unsigned slot, pid; /* of the newest instance that it was given to; pid 0: none */
 	struct pool_ticket ticket;
 	struct deadline deadline;
 	bool lost;           /* neither ticket nor grant was seen at the last look */

@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <sys/queue.h>
 
+struct access;
 struct conn;
 struct event;
 struct event_base;
@@ -29,6 +30,7 @@ struct service {
 	struct worker *worker;         /* borrows */
 	const struct proto *proto;     /* borrows */
 	const struct handler *handler; /* borrows */
+	struct access *access;         /* owns; NULL without an access log */
 	struct stats_row *stats;       /* borrows; this worker is its only writer */
 	struct conn_list conns;        /* owns */
 	struct program *program;       /* owns; handler = program only */

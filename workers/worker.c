@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "ipc/msg.h"
+#include "workers/access.h"
 #include "workers/conn.h"
 #include "workers/handler.h"
 #include "workers/listener.h"
@@ -151,6 +152,7 @@ worker_turn(struct worker *worker)
 		conn->scheduled = false;
 		conn_turn(conn);
 	}
+	access_turn(worker);
 	worker_free_closed(worker);
 }
 
@@ -210,6 +212,7 @@ worker_open_service(struct worker *worker, unsigned index)
 	service->proto = proto_find(service->conf);
 	service->handler = handler_find(service->conf->handler);
 	service->stats = stats_row(start->stats[index], start->id);
+	service->access = access_new(service->conf->name, start->access_logs[index]);
 	TAILQ_INIT(&service->conns);
 	deadline_open(&service->idles, worker->base, &worker->now, conn_on_idle);
 	deadline_open(&service->messages, worker->base, &worker->now, conn_on_message_late);

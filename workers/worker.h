@@ -22,6 +22,7 @@ struct worker_start {
 	int wake_master;  /* eventfd */
 	const struct worker_listener *listeners;
 	unsigned listener_count;
+	const int *access_logs;     /* a descriptor for each service; -1 where it has no such log */
 	struct pool *const *pools;  /* one for each service; NULL where the handler needs none */
 	struct stats *const *stats; /* one for each service */
 	const struct stats *sum;    /* of the whole daemon */

@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "ipc/chan.h"
+#include "workers/access.h"
 #include "workers/program.h"
 #include "workers/worker.h"
 
@@ -108,6 +109,9 @@ worker_handle(struct worker *worker, const struct msg *msg, int fds[MSG_FDS_MAX]
 		program = worker_program(worker, &msg->instance);
 		if (program != NULL)
 			program_on_instance_gone(program, &msg->instance);
+		break;
+	case MSG_LOG:
+		access_on_log(worker, &msg->log, fds[0]);
 		break;
 	default:
 		break; /* chan.c lets only the master's messages through */

@@ -158,6 +158,17 @@ START_TEST(what_repeats_for_long_is_told_meanwhile)
 END_TEST
 
 /* Lines beyond the bound are left out, told with lines and bytes, and the next second is open. */
+/* Of many lines; strstr(3) of a sanitizer looks at all of the text each time. */
+static int
+lines(const char *log)
+{
+	int found = 0;
+
+	for (; *log != '\0'; log++)
+		found += *log == '\n';
+	return found;
+}
+
 START_TEST(too_much_is_left_out)
 {
 	const unsigned fits = OUTPUT_BYTES_MAX / (8 + OUTPUT_LINE_COST);
@@ -170,7 +181,7 @@ START_TEST(too_much_is_left_out)
 		output_feed(&output, line, 9, NOW + i);
 	}
 	log = help_log(file);
-	ck_assert_int_eq(count(log, "\n"), (int)fits);
+	ck_assert_int_eq(lines(log), (int)fits);
 	ck_assert_int_eq(count(log, "left out"), 0);
 	free(log);
 	ck_assert_str_eq(output.last, "00058353");
@@ -183,7 +194,7 @@ START_TEST(too_much_is_left_out)
 	log = help_log(file);
 	ck_assert_int_eq(count(log, "upper/7: [100 lines, 800 bytes left out]\n"), 1);
 	ck_assert_int_eq(count(log, "upper/7: 00058353\n"), 1);
-	ck_assert_int_eq(count(log, "\n"), (int)fits + 2);
+	ck_assert_int_eq(lines(log), (int)fits + 2);
 	free(log);
 }
 END_TEST
@@ -306,6 +317,7 @@ main(void)
 	Suite *suite = suite_create("output");
 	TCase *tests = tcase_create("output");
 
+	tcase_set_timeout(tests, 30); /* megabytes of lines, with a sanitizer */
 	tcase_add_test(tests, lines_come_whole_however_they_are_cut);
 	tcase_add_test(tests, rest_without_an_end_is_a_line_too);
 	tcase_add_test(tests, empty_lines_are_logged_but_not_remembered);
