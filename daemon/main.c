@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "daemon/master.h"
+#include "daemon/notify.h"
 
 #include <event2/event.h>
 
@@ -194,6 +195,7 @@ main_start(const struct main_options *options, struct conf **conf_at, const char
 {
 	struct conf *conf = *conf_at;
 	char *why;
+	int status;
 
 	if (options->dump) {
 		conf_dump(conf, stdout);
@@ -206,8 +208,11 @@ main_start(const struct main_options *options, struct conf **conf_at, const char
 	log_open("master", options->verbose ? LOG_LEVEL_DEBUG : conf->log_level);
 	if (strcmp(conf->control, control) == 0 && !control_make_folder(control, &why))
 		fatalx("control socket: %s", why);
+	notify_open();
 	*conf_at = NULL;
-	return master_run(conf, control);
+	status = master_run(conf, control);
+	notify_close();
+	return status;
 }
 
 int

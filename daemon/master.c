@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/option.h"
+#include "daemon/beat.h"
 #include "daemon/death.h"
 
 #include <errno.h>
@@ -300,6 +301,7 @@ master_turn(struct master *master)
 	next = master_sooner(next, reload_turn(master, now));
 	next = master_sooner(next, stop_turn(master, now));
 	master_note_ready(master);
+	next = master_sooner(next, beat_turn(master, now));
 	log_flush();
 	master_sleep_until(master, next);
 }

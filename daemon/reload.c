@@ -10,6 +10,7 @@
 #include "common/option.h"
 #include "daemon/control_line.h"
 #include "daemon/master.h"
+#include "daemon/notify.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -72,6 +73,8 @@ reload_refuse(struct reload *reload, struct conf_errors *errors)
 	reload->failed++;
 	free(reload->last_error);
 	reload->last_error = mem_strdup(errors->count > 0 ? errors->lines[0] : "unknown");
+	notify_status("reload failed: %s", reload->last_error);
+	notify_reloaded();
 	reload_asks_reply(&reload->asking, reload_report_errors(errors));
 	conf_errors_free(errors);
 }
@@ -102,6 +105,7 @@ reload_succeed(struct reload *reload, const struct conf_diff *diff, unsigned num
 	    "reload: generation %u runs after %.3fs: %s", number, took, reload_summary(diff, text));
 	free(reload->last_error);
 	reload->last_error = NULL;
+	notify_reloaded();
 	reload_asks_reply(&reload->asking, reload_report(diff, false, number, took));
 }
 
@@ -212,6 +216,7 @@ reload_begin(struct master *master)
 
 	reload->begun = clock_now();
 	reload->count++;
+	notify_reloading();
 	conf = reload_read(master, &diff, &errors);
 	if (conf == NULL)
 		reload_refuse(reload, &errors);
