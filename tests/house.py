@@ -444,7 +444,7 @@ def check_links():
 def check_scripts_parse():
     """Shell and Python files are at least well-formed."""
     for path in files("try", "check", "autogen.sh", "tests/setup", "tests/*.sh", ".ci/run",
-                      "tests/live/**/*.sh", "tests/bench/*.sh"):
+                      "tests/live/**/*.sh", "tests/live/systemd-box", "tests/bench/*.sh"):
         shell = "bash" if read(path).startswith("#!/bin/bash") else "sh"
         done = subprocess.run([shell, "-n", path], capture_output=True, text=True)
         if done.returncode != 0:
