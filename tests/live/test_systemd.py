@@ -1,5 +1,5 @@
-"""The unit under a real systemd, in a box of its own (systemd-box): start, status, a master that
-hangs, stop, the journal, and what programs may do there."""
+"""The unit under a real systemd, in a box of its own (systemd-box): start, status, reload, a bad
+reload, a master that hangs, stop, the journal, and what programs may do there."""
 
 import os
 import pathlib
@@ -197,6 +197,52 @@ def test_a_configuration_with_mistakes_does_not_start(box):
     assert box.run("systemctl", "start", "hostler").returncode != 0
     assert box.show("Result") in ("exit-code", "start-limit-hit")
     assert box.said(rf"hostler\.conf:{lines}: \[service upper\] queu: unknown key")
+
+
+# ---- reload ----
+
+
+def reload(box):
+    return box.run("systemctl", "reload", "hostler")
+
+
+def test_reload(box):
+    start(box)
+    before = box.show("MainPID"), [i["pid"] for i in status(box)["services"][0]["instances"]]
+    client = connect(box)
+    assert client.ask(b"one") == b"ONE"
+    configure(box, "queue = 7\n[service second]\nlisten = unix:/run/hostler/second.sock\n"
+              "protocol = line\nhandler = echo")
+    done = reload(box)
+    assert done.returncode == 0, done.stdout
+    assert box.show("ActiveState", "SubState") == {"ActiveState": "active", "SubState": "running"}
+    assert connect(box, "/run/hostler/second.sock").ask(b"two") == b"two"
+    assert connect(box).ask(b"three") == b"THREE"
+    now = status(box)
+    service = next(s for s in now["services"] if s["name"] == "upper")
+    assert service["queue"] == 7
+    assert (box.show("MainPID"), [i["pid"] for i in service["instances"]]) == before
+    assert re.fullmatch(r"\d workers, 2 services, \d connections?", box.show("StatusText"))
+
+
+def test_a_bad_reload(box):
+    start(box)
+    client = connect(box)
+    assert client.ask(b"one") == b"ONE"
+    members = box.members()
+    lines = configure(box, "queu = 5")
+    assert reload(box).returncode != 0
+    mistake = rf"hostler\.conf:{lines}: \[service upper\] queu: unknown key"
+    assert box.wait_said(mistake, _COMM="hostlerd", PRIORITY="3")
+    assert re.search(f"reload failed: .*{mistake}", box.show("StatusText"))
+    assert box.show("ActiveState", "SubState", "NRestarts") == {
+        "ActiveState": "active", "SubState": "running", "NRestarts": "0"}
+    assert client.ask(b"two") == b"TWO"
+    assert box.members() == members
+    # The next one, which is good again, takes the complaint back.
+    configure(box)
+    assert reload(box).returncode == 0
+    assert "failed" not in box.show("StatusText")
 
 
 # ---- the watchdog ----
