@@ -1,12 +1,13 @@
 /*
- * Counters in shared memory. Owns one anonymous shared mapping, made before the first fork; the
- * handle around it is private to each process. Never locks: each row has one writer, and a reader
- * may see a total that is a moment old.
+ * Counters and times in shared memory. Owns two anonymous shared mappings, made before the first
+ * fork; the handle around them is private to each process. Never locks: each row has one writer,
+ * and a reader may see a total that is a moment old.
  */
 #include "common/stats.h"
 
 #include "common/mem.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
@@ -22,26 +23,43 @@ static const struct {
 };
 
 static size_t
-stats_size(const struct stats *stats)
+stats_rows_size(const struct stats *stats)
 {
 	return (stats->workers + 1) * sizeof(struct stats_row); /* the last one holds the words */
+}
+
+static size_t
+stats_times_size(const struct stats *stats)
+{
+	return (stats->workers + 1) * sizeof(struct stats_times); /* no mapping is empty */
+}
+
+/* Pages come into being when they are first touched; most of the times' never are. */
+static void *
+stats_map(size_t size)
+{
+	void *memory = mmap(
+	    NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+	return memory != MAP_FAILED ? memory : NULL;
 }
 
 struct stats *
 stats_new(unsigned workers)
 {
 	struct stats *stats = mem_alloc(1, sizeof(*stats));
-	void *memory;
 
 	stats->workers = workers;
 	stats->holders = 1;
-	memory = mmap(
-	    NULL, stats_size(stats), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	if (memory == MAP_FAILED) {
-		free(stats);
+	stats->rows = stats_map(stats_rows_size(stats));
+	stats->times = stats_map(stats_times_size(stats));
+	if (stats->rows == NULL || stats->times == NULL) {
+		int reason = errno;
+
+		stats_free(stats);
+		errno = reason;
 		return NULL;
 	}
-	stats->rows = memory;
 	stats->said = &stats->rows[workers].open;
 	stats->serving = &stats->rows[workers].counters[0];
 	return stats;
@@ -59,9 +77,42 @@ stats_free(struct stats *stats)
 {
 	if (stats == NULL || --stats->holders > 0)
 		return;
-	munmap(stats->rows, stats_size(stats));
+	if (stats->rows != NULL)
+		munmap(stats->rows, stats_rows_size(stats));
+	if (stats->times != NULL)
+		munmap(stats->times, stats_times_size(stats));
 	free(stats);
 }
+
+/* ---- the writer ---- */
+
+static void
+stats_record_time(struct stats_time *time, uint64_t value)
+{
+	if (value == 0) { /* the usual case of a request that nobody had to wait for */
+		stats_add(&time->buckets[0], 1);
+		return;
+	}
+	/* First, because readers look no further. */
+	if (value > atomic_load_explicit(&time->max, memory_order_relaxed))
+		atomic_store_explicit(&time->max, value, memory_order_relaxed);
+	stats_add(&time->buckets[histogram_index(value)], 1);
+	stats_add(&time->sum, value);
+}
+
+void
+stats_record(struct stats_row *row, struct stats_times *times, enum counter outcome,
+    const uint64_t spans[STATS_SPANS])
+{
+	struct stats_time *time = times->times[outcome - STATS_OUTCOME_FIRST];
+
+	for (unsigned span = 0; span < STATS_SPANS; span++)
+		stats_record_time(&time[span], spans[span]);
+	/* Last, so that who sees it counted finds its times. */
+	stats_count(row, outcome);
+}
+
+/* ---- readers ---- */
 
 static uint64_t
 stats_read(const _Atomic uint64_t *word)
@@ -101,6 +152,67 @@ stats_serving(const struct stats *stats)
 	return (unsigned)atomic_load_explicit(stats->serving, memory_order_relaxed);
 }
 
+/* Outcomes are read first: a request is counted before its outcome, so the rest is not negative. */
+static uint64_t
+stats_row_under_way(const struct stats_row *row)
+{
+	uint64_t ended = 0, requests;
+
+	for (unsigned i = 0; i < STATS_OUTCOMES; i++)
+		ended += stats_read(&row->counters[STATS_OUTCOME_FIRST + i]);
+	ended += stats_read(&row->counters[COUNTER_lost]);
+	requests = stats_read(&row->counters[COUNTER_requests]);
+	return requests > ended ? requests - ended : 0;
+}
+
+uint64_t
+stats_under_way(const struct stats *stats)
+{
+	uint64_t total = 0;
+
+	for (unsigned worker = 0; worker < stats->workers; worker++)
+		total += stats_row_under_way(stats_row(stats, worker));
+	return total;
+}
+
+void
+stats_bury(const struct stats *stats, unsigned worker)
+{
+	struct stats_row *row = stats_row(stats, worker);
+
+	atomic_store(&row->open, 0);
+	stats_add(&row->counters[COUNTER_lost], stats_row_under_way(row));
+}
+
+/* Up to the bucket of the largest only: what lies above was never touched. */
+static void
+stats_read_time(const struct stats_time *time, struct histogram *sum)
+{
+	uint64_t max = stats_read(&time->max);
+	unsigned last = histogram_index(max);
+
+	for (unsigned i = 0; i <= last; i++) {
+		uint64_t count = stats_read(&time->buckets[i]);
+
+		sum->buckets[i] += count;
+		sum->count += count;
+	}
+	sum->sum += stats_read(&time->sum);
+	if (max > sum->max)
+		sum->max = max;
+}
+
+void
+stats_read_times(
+    const struct stats *stats, enum counter outcome, enum stats_span span, struct histogram *sum)
+{
+	for (unsigned worker = 0; worker < stats->workers; worker++)
+		if (stats_read(&stats_row(stats, worker)->counters[outcome]) > 0)
+			stats_read_time(
+			    &stats_times(stats, worker)->times[outcome - STATS_OUTCOME_FIRST][span],
+			    sum);
+}
+
 bool
 stats_first_this_second(const struct stats *stats, uint64_t second)
 {
@@ -119,4 +231,16 @@ const char *
 stats_counter_help(enum counter counter)
 {
 	return (unsigned)counter < COUNTER_COUNT ? stats_counters[counter].help : "";
+}
+
+const char *
+stats_span_name(enum stats_span span)
+{
+	static const char *const names[] = {
+#define X(name, help) #name,
+	    SPANS(X)
+#undef X
+	};
+
+	return (unsigned)span < STATS_SPANS ? names[span] : "unknown";
 }

@@ -1,28 +1,40 @@
 /*
- * Counters in shared memory, of one service or of the whole daemon: one row for each worker id,
- * written by that worker alone, read by anybody. Counting costs a load and a store; what a dead
- * worker counted stays, and so does what was counted before a reload.
+ * Counters and times in shared memory, of one service or of the whole daemon: one row for each
+ * worker id, written by that worker alone, read by anybody. Counting costs a load and a store; what
+ * a dead worker counted stays, and so does what was counted before a reload.
+ *
+ * Every request ends in exactly one outcome, each of which has a counter:
+ *   requests = replies + silent + busy + timeout + failed + bad + too_large + withdrawn
+ *              + lost (its worker died) + what is under way
  */
 #ifndef COMMON_STATS_H
 #define COMMON_STATS_H
+
+#include "common/histogram.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-/* X(name, "what is counted"): hostlerctl shows every row by itself */
-#define COUNTERS(X)                                                                                \
-	X(accepted, "connections accepted")                                                        \
-	X(closed, "connections closed")                                                            \
-	X(requests, "requests received")                                                           \
+/* X(name, "what is counted"): how a request may end, in its worker's opinion */
+#define OUTCOMES(X)                                                                                \
 	X(replies, "requests answered")                                                            \
+	X(silent, "requests that want no answer")                                                  \
 	X(busy, "requests refused: the waiting line was full")                                     \
 	X(timeout, "requests that waited or ran too long")                                         \
 	X(failed, "requests whose instance died or broke its contract")                            \
 	X(bad, "requests that cannot be carried")                                                  \
 	X(too_large, "requests over max_message")                                                  \
-	X(withdrawn, "requests withdrawn or dropped because the client left")                      \
+	X(withdrawn, "requests withdrawn or dropped because the client left")
+
+/* The same, of everything: hostlerctl shows every row by itself. */
+#define COUNTERS(X)                                                                                \
+	X(accepted, "connections accepted")                                                        \
+	X(closed, "connections closed")                                                            \
+	X(requests, "requests received")                                                           \
+	OUTCOMES(X)                                                                                \
+	X(lost, "requests under way in a worker that died")                                        \
 	X(retried, "requests moved to another instance before a byte was written")                 \
 	X(idle_cut, "connections cut by idle_timeout")                                             \
 	X(slow_cut, "connections cut by message_timeout or write_timeout")                         \
@@ -36,17 +48,50 @@ enum counter {
 	    COUNTER_COUNT
 };
 
+/* The outcomes are the counters from this one on. */
+#define STATS_OUTCOME_FIRST COUNTER_replies
+#define STATS_OUTCOMES      (COUNTER_lost - STATS_OUTCOME_FIRST)
+
+/* X(name, "what is measured") */
+#define SPANS(X)                                                                                   \
+	X(queue, "from arrival until it was given to an instance, or ended without")               \
+	X(run, "from there until its reply was whole, or it ended without")                        \
+	X(whole, "from arrival until its reply was handed to the connection, or it ended without")
+
+enum stats_span {
+#define X(name, help) STATS_##name,
+	SPANS(X)
+#undef X
+	    STATS_SPANS
+};
+
 /* One row; aligned so that no two writers share a cache line. */
 struct stats_row {
 	_Alignas(64) _Atomic uint64_t open; /* connections open now */
 	_Atomic uint64_t counters[COUNTER_COUNT];
 };
 
+/* Of one outcome and span, nanoseconds. */
+struct stats_time {
+	_Alignas(64) _Atomic uint64_t sum;
+	_Atomic uint64_t max;
+	_Atomic uint64_t buckets[HISTOGRAM_SIZE];
+};
+
+/*
+ * The times of one row. Most of it is never touched and so never in memory: a reader looks at an
+ * outcome only where the row's counter of it is not 0.
+ */
+struct stats_times {
+	struct stats_time times[STATS_OUTCOMES][STATS_SPANS];
+};
+
 struct stats {
 	unsigned workers;
 	unsigned holders;
 	struct stats_row *rows;    /* owns; shared mapping, one for each worker id */
-	_Atomic uint64_t *said;    /* in the mapping, behind the rows */
+	struct stats_times *times; /* owns; shared mapping, one for each worker id */
+	_Atomic uint64_t *said;    /* in the mapping of rows, behind them */
 	_Atomic uint64_t *serving; /* likewise */
 };
 
@@ -63,15 +108,36 @@ stats_row(const struct stats *stats, unsigned worker)
 	return &stats->rows[worker];
 }
 
+static inline struct stats_times *
+stats_times(const struct stats *stats, unsigned worker)
+{
+	return &stats->times[worker];
+}
+
+/* For the one writer of the word. */
+static inline void
+stats_add(_Atomic uint64_t *word, uint64_t more)
+{
+	atomic_store_explicit(
+	    word, atomic_load_explicit(word, memory_order_relaxed) + more, memory_order_relaxed);
+}
+
 /* For the one writer of the row. */
 static inline void
 stats_count(struct stats_row *row, enum counter counter)
 {
-	_Atomic uint64_t *c = &row->counters[counter];
-
-	atomic_store_explicit(
-	    c, atomic_load_explicit(c, memory_order_relaxed) + 1, memory_order_relaxed);
+	stats_add(&row->counters[counter], 1);
 }
+
+/* A request ended with `outcome`, after so many nanoseconds. For the one writer of the row. */
+void stats_record(struct stats_row *row, struct stats_times *times, enum counter outcome,
+    const uint64_t spans[STATS_SPANS]);
+
+/*
+ * The writer of the row is dead: its connections are closed, what it had under way is lost. For
+ * whoever reaped it, before the id is given to another.
+ */
+void stats_bury(const struct stats *stats, unsigned worker);
 
 /* Sums over all workers. */
 uint64_t stats_total(const struct stats *stats, enum counter counter);
@@ -79,9 +145,15 @@ uint64_t stats_open(const struct stats *stats);
 /* How many workers share the connections: the master says it, the workers ask. */
 void stats_set_serving(const struct stats *stats, unsigned workers);
 unsigned stats_serving(const struct stats *stats);
+/* Requests that have no outcome yet. */
+uint64_t stats_under_way(const struct stats *stats);
+/* Adds the times of all workers to *sum, which the caller has emptied. */
+void stats_read_times(
+    const struct stats *stats, enum counter outcome, enum stats_span span, struct histogram *sum);
 /* True for one caller a second among all processes: who may log that descriptors are short. */
 bool stats_first_this_second(const struct stats *stats, uint64_t second);
 const char *stats_counter_name(enum counter counter);
 const char *stats_counter_help(enum counter counter);
+const char *stats_span_name(enum stats_span span);
 
 #endif

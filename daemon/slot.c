@@ -291,9 +291,9 @@ slot_bury(struct slot *slot)
 		service = generation->services[i];
 		if (service->pool != NULL)
 			pool_bury(service->pool, slot->id);
-		atomic_store(&stats_row(service->stats, slot->id)->open, 0);
+		stats_bury(service->stats, slot->id);
 	}
-	atomic_store(&stats_row(slot->master->sum, slot->id)->open, 0);
+	stats_bury(slot->master->sum, slot->id);
 }
 
 void

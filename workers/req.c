@@ -48,6 +48,8 @@ req_counter(enum outcome outcome)
 		return COUNTER_too_large;
 	case OUTCOME_BAD:
 		return COUNTER_bad;
+	case OUTCOME_SILENT:
+		return COUNTER_silent;
 	default:
 		return COUNTER_replies;
 	}
@@ -73,6 +75,26 @@ req_new(struct conn *conn)
 	conn->was_asked = true;
 	stats_count(req->service->stats, COUNTER_requests);
 	return req;
+}
+
+/*
+ * The one place where an outcome is counted. A reply may have waited for earlier requests of its
+ * client, so the whole may be more than the sum of its parts.
+ */
+static void
+req_count(const struct req *req, enum counter outcome)
+{
+	struct service *service = req->service;
+	uint64_t now = service->worker->now;
+	uint64_t ended = req->ended != 0 ? req->ended : now;
+	uint64_t granted = req->granted != 0 ? req->granted : ended;
+
+	stats_record(service->stats, service->times, outcome,
+	    (const uint64_t[STATS_SPANS]){
+		[STATS_queue] = granted - req->arrived,
+		[STATS_run] = ended - granted,
+		[STATS_whole] = now - req->arrived,
+	    });
 }
 
 static void
@@ -136,7 +158,7 @@ req_deliver(struct req *req, const char *data, size_t length)
 		proto->refuse(conn, req, req->outcome);
 		length = strlen(outcome_text(req->outcome));
 	}
-	stats_count(req->service->stats, req_counter(req->outcome));
+	req_count(req, req_counter(req->outcome));
 	if (req->service->access != NULL)
 		access_note(req->service->access, req, req->outcome, length);
 	req_free(req);
@@ -192,7 +214,7 @@ req_finish_silently(struct req *req)
 void
 req_drop(struct req *req)
 {
-	stats_count(req->service->stats, COUNTER_withdrawn);
+	req_count(req, COUNTER_withdrawn);
 	if (req->service->access != NULL)
 		access_note(req->service->access, req, OUTCOME_PENDING, 0);
 	req_free(req);

@@ -48,12 +48,13 @@ struct req {
 	char *kept;   /* owns; NULL while the bytes are borrowed */
 	uint32_t tag; /* the protocol's own, to write the reply with */
 	enum outcome outcome;
-	char *reply; /* owns; an outcome that waits for earlier requests of its client */
+	uint64_t arrived; /* when it was taken up; all three are the worker's clock, ns */
+	uint64_t granted; /* when it was given to an instance, the last time; 0: never */
+	uint64_t ended;   /* when its outcome was known */
+	char *reply;      /* owns; an outcome that waits for earlier requests of its client */
 	size_t reply_length;
 
-	uint64_t arrived, granted; /* to an instance, 0 before; by worker->now */
-	uint64_t ended;            /* when its outcome was known */
-	char *client;              /* owns; for the access log, once the client has left */
+	char *client; /* owns; for the access log, once the client has left */
 
 	/* Of the handler that has it. */
 	TAILQ_ENTRY(req) in_handler;

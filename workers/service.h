@@ -32,6 +32,7 @@ struct service {
 	const struct handler *handler; /* borrows */
 	struct access *access;         /* owns; NULL without an access log */
 	struct stats_row *stats;       /* borrows; this worker is its only writer */
+	struct stats_times *times;     /* borrows; likewise */
 	struct conn_list conns;        /* owns */
 	struct program *program;       /* owns; handler = program only */
 	struct deadline_line idles, messages, writes, lingers; /* of connections */
@@ -43,7 +44,7 @@ struct worker {
 	struct service *services;     /* owns; start->conf->service_count of them */
 	struct listener *listeners;   /* owns; start->listener_count of them */
 	struct event *listener_timer; /* owns; looks again whether to accept */
-	uint64_t now;                 /* the time when this turn began */
+	uint64_t now;                 /* when this turn, or this event of it, began */
 	char *scratch;                /* owns; WORKER_SCRATCH bytes to read into */
 	unsigned round;               /* counts turns */
 	struct conn_list turn;        /* connections with something to do in this turn */

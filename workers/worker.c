@@ -213,6 +213,7 @@ worker_open_service(struct worker *worker, unsigned index)
 	service->handler = handler_find(service->conf->handler);
 	service->stats = stats_row(start->stats[index], start->id);
 	service->access = access_new(service->conf->name, start->access_logs[index]);
+	service->times = stats_times(start->stats[index], start->id);
 	TAILQ_INIT(&service->conns);
 	deadline_open(&service->idles, worker->base, &worker->now, conn_on_idle);
 	deadline_open(&service->messages, worker->base, &worker->now, conn_on_message_late);

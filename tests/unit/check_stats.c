@@ -53,6 +53,120 @@ START_TEST(counts_of_dead_workers_stay)
 }
 END_TEST
 
+/* ---- times ---- */
+
+static void
+record(
+    const struct stats *stats, unsigned worker, enum counter outcome, uint64_t queue, uint64_t run)
+{
+	const uint64_t spans[STATS_SPANS] = {
+	    [STATS_queue] = queue, [STATS_run] = run, [STATS_whole] = queue + run};
+
+	stats_count(stats_row(stats, worker), COUNTER_requests);
+	stats_record(stats_row(stats, worker), stats_times(stats, worker), outcome, spans);
+}
+
+static struct histogram *
+times(const struct stats *stats, enum counter outcome, enum stats_span span)
+{
+	static struct histogram sum;
+
+	memset(&sum, 0, sizeof(sum));
+	stats_read_times(stats, outcome, span, &sum);
+	return &sum;
+}
+
+START_TEST(times_by_outcome_and_span)
+{
+	struct stats *stats = stats_new(WORKERS);
+	const struct histogram *found;
+
+	for (unsigned i = 0; i < 100; i++)
+		record(stats, i % WORKERS, COUNTER_replies, 1000 * i, 1000000);
+	record(stats, 1, COUNTER_withdrawn, UINT64_MAX, 0);
+	found = times(stats, COUNTER_replies, STATS_queue);
+	ck_assert_uint_eq(found->count, 100);
+	ck_assert_uint_eq(found->sum, 99 * 100 / 2 * 1000);
+	ck_assert_uint_eq(found->max, 99000);
+	ck_assert_uint_eq(found->buckets[0], 1); /* nothing to wait for */
+	found = times(stats, COUNTER_replies, STATS_run);
+	ck_assert_uint_eq(found->buckets[histogram_index(1000000)], 100);
+	ck_assert_uint_eq(times(stats, COUNTER_replies, STATS_whole)->max, 1099000);
+	ck_assert_uint_eq(times(stats, COUNTER_withdrawn, STATS_queue)->max, UINT64_MAX);
+	ck_assert_uint_eq(times(stats, COUNTER_withdrawn, STATS_run)->count, 1);
+	ck_assert_uint_eq(times(stats, COUNTER_failed, STATS_run)->count, 0);
+	ck_assert_uint_eq(stats_under_way(stats), 0);
+	stats_free(stats);
+}
+END_TEST
+
+static size_t
+resident_pages(const struct stats *stats)
+{
+	size_t size = WORKERS * sizeof(struct stats_times), page = (size_t)sysconf(_SC_PAGESIZE);
+	static unsigned char there[64 << 20 >> 12];
+	size_t count = 0;
+
+	ck_assert_uint_le(size / page, sizeof(there));
+	ck_assert_int_eq(mincore(stats->times, size, there), 0);
+	for (size_t i = 0; i < size / page; i++)
+		count += there[i] & 1;
+	return count;
+}
+
+/* Reading must not bring pages into being that nobody wrote. */
+START_TEST(only_what_is_used_takes_memory)
+{
+	struct stats *stats = stats_new(WORKERS);
+	size_t written;
+
+	ck_assert_uint_eq(resident_pages(stats), 0);
+	for (uint64_t time = 1; time < UINT64_C(1) << 40; time += time / 8 + 1)
+		record(stats, 1, COUNTER_timeout, time, 0);
+	written = resident_pages(stats);
+	ck_assert_uint_gt(written, 0);
+	ck_assert_uint_le(written, 3 * (sizeof(struct stats_time) / 4096 + 2));
+	for (unsigned i = 0; i < STATS_OUTCOMES; i++)
+		for (unsigned span = 0; span < STATS_SPANS; span++)
+			times(stats, STATS_OUTCOME_FIRST + i, span);
+	ck_assert_uint_eq(resident_pages(stats), written);
+	stats_free(stats);
+}
+END_TEST
+
+/* One is killed at any moment; whoever has its id next goes on where it stopped. */
+START_TEST(the_sum_adds_up_over_deaths)
+{
+	struct stats *stats = stats_new(1);
+	uint64_t ended = 0;
+
+	for (int death = 0; death < 20; death++) {
+		pid_t pid = fork();
+		uint64_t before = stats_total(stats, COUNTER_requests);
+
+		ck_assert_int_ge(pid, 0);
+		while (pid == 0)
+			record(stats, 0, COUNTER_busy, 5, 0);
+		while (stats_total(stats, COUNTER_requests) < before + 1000)
+			continue;
+		kill(pid, SIGKILL);
+		ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+		atomic_store(&stats_row(stats, 0)->open, 7);
+		stats_count(stats_row(stats, 0), COUNTER_requests); /* one is surely under way */
+		stats_bury(stats, 0);
+		ck_assert_uint_eq(stats_open(stats), 0);
+		ck_assert_uint_eq(stats_under_way(stats), 0);
+	}
+	ended = stats_total(stats, COUNTER_busy) + stats_total(stats, COUNTER_lost);
+	ck_assert_uint_eq(stats_total(stats, COUNTER_requests), ended);
+	ck_assert_uint_ge(stats_total(stats, COUNTER_lost), 20);
+	ck_assert_uint_le(stats_total(stats, COUNTER_lost), 40);
+	stats_free(stats);
+}
+END_TEST
+
+/* ---- the rest ---- */
+
 /* Notes each second for which it was the first; all of them race for the same seconds. */
 static void
 race_as_worker(const struct stats *stats, atomic_uchar *winners)
@@ -126,6 +240,14 @@ END_TEST
 
 START_TEST(counters_have_names)
 {
+	static const char *const outcomes[] = {
+	    "replies", "silent", "busy", "timeout", "failed", "bad", "too_large", "withdrawn"};
+
+	ck_assert_uint_eq(STATS_OUTCOMES, sizeof(outcomes) / sizeof(outcomes[0]));
+	for (unsigned i = 0; i < STATS_OUTCOMES; i++)
+		ck_assert_str_eq(stats_counter_name(STATS_OUTCOME_FIRST + i), outcomes[i]);
+	ck_assert_str_eq(stats_span_name(STATS_whole), "whole");
+	ck_assert_str_eq(stats_span_name(STATS_SPANS), "unknown");
 	ck_assert_str_eq(stats_counter_name(COUNTER_accepted), "accepted");
 	ck_assert_str_eq(stats_counter_name(COUNTER_COUNT), "unknown");
 	ck_assert_str_eq(stats_counter_help(COUNTER_COUNT), "");
@@ -174,6 +296,9 @@ main(void)
 
 	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, counts_of_dead_workers_stay);
+	tcase_add_test(tcase, times_by_outcome_and_span);
+	tcase_add_test(tcase, only_what_is_used_takes_memory);
+	tcase_add_test(tcase, the_sum_adds_up_over_deaths);
 	tcase_add_test(tcase, one_may_speak_each_second);
 	tcase_add_test(tcase, rows_share_no_cache_line);
 	tcase_add_test(tcase, the_last_holder_frees);
