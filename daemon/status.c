@@ -8,6 +8,7 @@
 #include "common/escape.h"
 #include "common/mem.h"
 #include "daemon/master.h"
+#include "daemon/status_stats.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -311,6 +312,7 @@ status_answer_trace(void *arg, const json_t *request, struct control_ask *ask)
 
 const struct control_command status_commands[] = {
     {"status", status_answer, NULL},
+    {"stats", status_stats_answer, NULL},
     {"trace", status_answer_trace, NULL},
     {NULL, NULL, NULL},
 };
