@@ -22,8 +22,11 @@ enum command_exit {
 struct command_line {
 	const char *socket; /* borrows; of --socket, or NULL */
 	bool wants_json;
-	uint64_t timeout; /* ns for the whole exchange */
-	unsigned width;   /* columns of a table */
+	uint64_t timeout;   /* ns for the whole exchange */
+	unsigned width;     /* columns of a table */
+	uint64_t watch;     /* ns between two looks; 0 for one look */
+	char *const *words; /* borrows; what stands behind the verb */
+	unsigned word_count;
 };
 
 /*

@@ -3,7 +3,9 @@
  * and runs it. A new verb is one file and one row. Knows nothing of sockets and replies.
  */
 #include "common/clock.h"
+#include "common/unit.h"
 #include "ctl/command.h"
+#include "ctl/stats_view.h"
 #include "ctl/status.h"
 #include "ctl/table.h"
 #include "ctl/trace.h"
@@ -15,12 +17,15 @@
 #include <string.h>
 #include <unistd.h>
 
-#define HOSTLERCTL_TIMEOUT (5 * CLOCK_SECOND)
+#define HOSTLERCTL_TIMEOUT   (5 * CLOCK_SECOND)
+#define HOSTLERCTL_WATCH_MIN (100 * CLOCK_MS)
+#define HOSTLERCTL_WATCH_MAX (3600 * CLOCK_SECOND)
 
 /* Long options without a short one: beyond every character. */
 enum hostlerctl_option {
 	HOSTLERCTL_SOCKET = 256,
 	HOSTLERCTL_JSON,
+	HOSTLERCTL_WATCH,
 	HOSTLERCTL_HELP,
 	HOSTLERCTL_VERSION
 };
@@ -30,6 +35,9 @@ struct hostlerctl_command {
 	const char *summary; /* one line of --help */
 	const char *help; /* what `VERB --help` says after the usage line; ends with an example */
 	enum command_exit (*run)(const struct command_line *line);
+	const char *arguments; /* for the usage line, with a space in front; NULL for none */
+	unsigned words;        /* how many words may follow the verb */
+	bool may_watch;
 };
 
 static const struct hostlerctl_command hostlerctl_commands[] = {
@@ -40,7 +48,21 @@ static const struct hostlerctl_command hostlerctl_commands[] = {
 	"\n"
 	"Example: the pids of all instances\n"
 	"  hostlerctl status --json | jq '.services[].instances[].pid'\n",
-	status_run},
+	status_run, NULL, 0, false},
+    {"stats", "rates, waiting line and times of each service; --watch to see them move",
+	"Shows for each service how many instances are busy, how long the line is, and\n"
+	"for each outcome of its requests how many there were, how many a second, and the\n"
+	"percentiles of their times: whole (from arrival to the end), of replies also\n"
+	"queue (until it was given to an instance) and run (from there to the reply).\n"
+	"Figures are of all time since the start; with --watch of each interval, a second\n"
+	"unless SECONDS says else, until q or Ctrl-C. NO_COLOR turns colours off.\n"
+	"\n"
+	"Example: one service, every five seconds\n"
+	"  hostlerctl stats upper --watch 5\n"
+	"Example: the median whole time of its replies, in nanoseconds\n"
+	"  hostlerctl stats upper --json |\n"
+	"    jq '.services[].outcomes[] | select(.outcome == \"replies\") | .whole.p50'\n",
+	stats_view_run, " [SERVICE] [--watch [SECONDS]]", 1, true},
     {"trace", "which request was given which instance, in the order of the grants",
 	"Shows the newest grants of every pool, oldest first: the number of the request\n"
 	"in the order of arrival, when it was given an instance (in seconds after the\n"
@@ -49,7 +71,7 @@ static const struct hostlerctl_command hostlerctl_commands[] = {
 	"\n"
 	"Example: how many requests each instance was given\n"
 	"  hostlerctl trace --json | jq '.services[].grants[].slot' | sort | uniq -c\n",
-	trace_run},
+	trace_run, NULL, 0, false},
 };
 
 #define HOSTLERCTL_COMMANDS (sizeof(hostlerctl_commands) / sizeof(hostlerctl_commands[0]))
@@ -74,8 +96,9 @@ hostlerctl_find(const char *name)
 static void
 hostlerctl_print_help(const struct hostlerctl_command *command)
 {
-	printf("usage: hostlerctl %s [--socket PATH] [--json]\n\n",
-	    command != NULL ? command->name : "COMMAND");
+	printf("usage: hostlerctl %s%s [--socket PATH] [--json]\n\n",
+	    command != NULL ? command->name : "COMMAND",
+	    command != NULL && command->arguments != NULL ? command->arguments : "");
 	if (command != NULL) {
 		fputs(command->help, stdout);
 		return;
@@ -112,8 +135,40 @@ hostlerctl_read_words(struct hostlerctl *ctl, int count, char **words)
 	ctl->command = hostlerctl_find(words[0]);
 	if (ctl->command == NULL)
 		return hostlerctl_usage("unknown command '%.100s'", words[0]);
-	if (count > 1)
-		return hostlerctl_usage("unexpected argument '%.100s'", words[1]);
+	ctl->line.words = words + 1;
+	ctl->line.word_count = (unsigned)count - 1;
+	if (ctl->line.word_count > ctl->command->words)
+		return hostlerctl_usage(
+		    "unexpected argument '%.100s'", words[1 + ctl->command->words]);
+	if (ctl->line.watch > 0 && !ctl->command->may_watch)
+		return hostlerctl_usage("--watch does not go with '%.100s'", words[0]);
+	return COMMAND_OK;
+}
+
+/* A number of seconds, or a duration with its unit; false for anything else. */
+static bool
+hostlerctl_read_seconds(const char *text, uint64_t *value)
+{
+	char seconds[32];
+
+	if (unit_parse(UNIT_DURATION, text, value) == UNIT_OK)
+		return true;
+	return snprintf(seconds, sizeof(seconds), "%ss", text) < (int)sizeof(seconds) &&
+	       unit_parse(UNIT_DURATION, seconds, value) == UNIT_OK;
+}
+
+/* The seconds may be a word of their own; what is no time is the next argument. */
+static enum command_exit
+hostlerctl_read_watch(struct hostlerctl *ctl, int argc, char **argv)
+{
+	ctl->line.watch = CLOCK_SECOND;
+	if (optarg == NULL && optind < argc && argv[optind][0] >= '0' && argv[optind][0] <= '9')
+		optarg = argv[optind++];
+	if (optarg == NULL)
+		return COMMAND_OK;
+	if (!hostlerctl_read_seconds(optarg, &ctl->line.watch) ||
+	    ctl->line.watch < HOSTLERCTL_WATCH_MIN || ctl->line.watch > HOSTLERCTL_WATCH_MAX)
+		return hostlerctl_usage("--watch takes 0.1 to 3600 seconds, not '%.100s'", optarg);
 	return COMMAND_OK;
 }
 
@@ -137,10 +192,12 @@ hostlerctl_read(struct hostlerctl *ctl, int argc, char **argv)
 	static const struct option options[] = {
 	    {"socket", required_argument, NULL, HOSTLERCTL_SOCKET},
 	    {"json", no_argument, NULL, HOSTLERCTL_JSON},
+	    {"watch", optional_argument, NULL, HOSTLERCTL_WATCH},
 	    {"help", no_argument, NULL, HOSTLERCTL_HELP},
 	    {"version", no_argument, NULL, HOSTLERCTL_VERSION},
 	    {NULL, 0, NULL, 0},
 	};
+	enum command_exit result = COMMAND_OK;
 	int option;
 
 	opterr = 0;
@@ -149,12 +206,16 @@ hostlerctl_read(struct hostlerctl *ctl, int argc, char **argv)
 			ctl->line.socket = optarg;
 		else if (option == HOSTLERCTL_JSON)
 			ctl->line.wants_json = true;
+		else if (option == HOSTLERCTL_WATCH)
+			result = hostlerctl_read_watch(ctl, argc, argv);
 		else if (option == HOSTLERCTL_HELP || option == 'h')
 			ctl->wants_help = true;
 		else if (option == HOSTLERCTL_VERSION || option == 'V')
 			ctl->wants_version = true;
 		else
 			return hostlerctl_bad_option(option, argv[optind - 1]);
+		if (result != COMMAND_OK)
+			return result;
 	}
 	if (ctl->line.socket != NULL && ctl->line.socket[0] == '\0')
 		return hostlerctl_usage("%s needs a path", "--socket");

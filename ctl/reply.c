@@ -53,6 +53,23 @@ reply_is_counts(json_t *value)
 	return true;
 }
 
+static bool
+reply_is_pairs(const json_t *value)
+{
+	size_t index;
+	json_t *pair;
+
+	if (!json_is_array(value))
+		return false;
+	json_array_foreach(value, index, pair)
+	{
+		if (json_array_size(pair) != 2 || !reply_is_count(json_array_get(pair, 0)) ||
+		    !reply_is_count(json_array_get(pair, 1)))
+			return false;
+	}
+	return true;
+}
+
 /* The value itself; what is inside an object is another matter. */
 static bool
 reply_is_kind(json_t *value, enum reply_kind kind)
@@ -72,6 +89,8 @@ reply_is_kind(json_t *value, enum reply_kind kind)
 		return reply_is_texts(value);
 	case REPLY_COUNTS:
 		return reply_is_counts(value);
+	case REPLY_PAIRS:
+		return reply_is_pairs(value);
 	case REPLY_OBJECT:
 		return json_is_object(value);
 	case REPLY_OBJECTS:
@@ -91,6 +110,7 @@ reply_kind_name(enum reply_kind kind)
 	    [REPLY_SECONDS] = "a number of seconds",
 	    [REPLY_TEXTS] = "a list of texts",
 	    [REPLY_COUNTS] = "an object of counts",
+	    [REPLY_PAIRS] = "a list of pairs of counts",
 	    [REPLY_OBJECT] = "an object",
 	    [REPLY_OBJECTS] = "a list of objects",
 	};

@@ -15,6 +15,7 @@ enum reply_kind {
 	REPLY_SECONDS, /* a number, not negative */
 	REPLY_TEXTS,   /* an array of texts */
 	REPLY_COUNTS,  /* an object whose values are counts */
+	REPLY_PAIRS,   /* an array of arrays of two counts */
 	REPLY_OBJECT,  /* with the fields `inside` */
 	REPLY_OBJECTS  /* an array of them */
 };
