@@ -173,8 +173,8 @@ status_stats_instances(const struct service *service)
 		else
 			idle++;
 	}
-	return json_pack("{s:i, s:i, s:i, s:i}", "all", (int)service->count, "busy", (int)busy,
-	    "idle", (int)idle, "starting", (int)starting);
+	return json_pack("{s:i, s:i, s:i, s:i}", "all", (int)service_instances(service->conf),
+	    "busy", (int)busy, "idle", (int)idle, "starting", (int)starting);
 }
 
 static json_t *
@@ -201,7 +201,7 @@ status_stats_now(const struct service *service, const struct stats *stats)
 static json_t *
 status_stats_service(const struct master *master, const struct service *service)
 {
-	const struct stats *stats = master->stats[service->index];
+	const struct stats *stats = service->stats;
 	unsigned share = STATUS_STATS_BUCKETS / (master->conf->service_count + 1);
 	json_t *object = json_object();
 
@@ -221,7 +221,8 @@ status_stats_answer(void *arg, const json_t *request, struct control_ask *ask)
 	(void)request;
 	(void)ask;
 	for (unsigned i = 0; i < master->conf->service_count; i++)
-		json_array_append_new(list, status_stats_service(master, &master->services[i]));
+		json_array_append_new(
+		    list, status_stats_service(master, master->current->services[i]));
 	return control_done(json_pack("{s:o, s:o, s:o}", "time", status_stats_number(clock_now()),
 	    "started", status_stats_number(master->started), "services", list));
 }
