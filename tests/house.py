@@ -366,8 +366,8 @@ def check_rows_of_protocols_and_handlers():
 
 def check_rows_of_counters():
     """Every counter is counted somewhere."""
-    text = joined(files("workers/*.c", "daemon/*.c"))
-    for row in rows("common/stats.h", "COUNTERS"):
+    text = joined(files("common/stats.c", "workers/*.c", "daemon/*.c"))
+    for row in rows("common/stats.h", "OUTCOMES") + rows("common/stats.h", "COUNTERS"):
         if not re.search(rf"\bCOUNTER_{row[0]}\b", text):
             yield f"COUNTERS {row[0]}: nobody counts it"
 
