@@ -49,7 +49,7 @@ static const struct hostlerctl_command hostlerctl_commands[] = {
 	"Example: the pids of all instances\n"
 	"  hostlerctl status --json | jq '.services[].instances[].pid'\n",
 	status_run, NULL, 0, false},
-    {"stats", "rates, waiting line and times of each service; --watch to see them move",
+    {"stats", "rates, waiting line and times of each service, once or --watch",
 	"Shows for each service how many instances are busy, how long the line is, and\n"
 	"for each outcome of its requests how many there were, how many a second, and the\n"
 	"percentiles of their times: whole (from arrival to the end), of replies also\n"

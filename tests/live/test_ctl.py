@@ -721,7 +721,7 @@ def test_manual_page():
     page = SOURCE / "docs/man/hostlerctl.1"
     text = page.read_text()
     for verb in verbs():
-        assert f"\n.It Cm {verb}\n" in text
+        assert re.search(rf"^\.It Cm {verb}\b", text, re.M)
     for option in ("-socket", "-json", "-help", "-version"):
         assert f".It Fl {option}" in text or f".It Fl h , Fl {option}" in text \
             or f".It Fl V , Fl {option}" in text
