@@ -659,7 +659,7 @@ def test_help():
     assert (ctl.code, ctl.error) == (OK, "")
     assert ctl.out == Ctl("-h").out
     assert max(map(len, ctl.out.splitlines())) <= 80
-    assert verbs() == ["status", "trace"]
+    assert verbs() == ["status", "stats", "trace"]
     for verb in verbs():
         ctl = Ctl(verb, "--help")
         assert (ctl.code, ctl.error) == (OK, "")

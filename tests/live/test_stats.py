@@ -6,6 +6,7 @@ import os
 import pty
 import re
 import select
+import shutil
 import signal
 import struct
 import subprocess
@@ -281,6 +282,21 @@ def test_words_of_the_command_line(start):
     for word in ("status", "trace"):
         done = subprocess.run([str(HOSTLERCTL), word, "--watch"], stderr=subprocess.PIPE, text=True)
         assert done.returncode == 2 and "--watch" in done.stderr
+
+
+def test_the_example_with_jq(start):
+    """What `hostlerctl stats --help` shows works as it stands."""
+    if not shutil.which("jq"):
+        pytest.skip("needs jq")
+    daemon = start({"upper": pool(program("slow.py", 0.02))})
+    daemon.connect().ask(b"x")
+    text = subprocess.run([str(HOSTLERCTL), "stats", "--help"], stdout=subprocess.PIPE,
+                          text=True).stdout
+    example = re.search(r"^Example: the median.*\n((?:  .*\n)+)", text, re.M).group(1)
+    done = subprocess.run(["sh", "-c", example], stdout=subprocess.PIPE, text=True, timeout=10, env={
+        "PATH": f"{harness.BUILD}:{os.environ['PATH']}",
+        "HOSTLER_CONTROL": str(daemon.control_path)})
+    assert 19 * MS < int(done.stdout) < 20 * MS + 100 * MS * harness.SCALE
 
 
 class Busy(threading.Thread):
