@@ -157,14 +157,14 @@ def is_near(value, wanted, part=0.05):
 
 def test_percentiles_are_the_clients_own(start):
     """Of `whole`, within 5 %. A busy machine may delay the client alone, so there are some tries."""
-    daemon = start({f"s{n}": pool(program("slow.py", 0.02), instances=4) for n in range(4)})
+    daemon = start({f"s{n}": pool(program("slow.py", 0.02), instances=4) for n in range(6)})
     tries = []
-    for number in range(4):
-        sent = Load(daemon.address(f"s{number}"), "--connections", 4, "--count", 240).result()
+    for number in range(6):
+        sent = Load(daemon.address(f"s{number}"), "--connections", 4, "--count", 400).result()
         quiet(daemon, f"s{number}")
         whole = outcome(daemon, "replies", f"s{number}")["whole"]
-        assert whole["count"] == 240 == sent["requests"]["right"]
-        pairs = [(whole[p] / 1e9, sent["latency"][p]) for p in ("p50", "p90", "p99", "max")]
+        assert whole["count"] == 400 == sent["requests"]["right"]
+        pairs = [(whole[p] / 1e9, sent["latency"][p]) for p in ("p50", "p90", "p99")]
         tries.append(pairs)
         assert is_near(*pairs[0], 0.05 * harness.SCALE)
         if all(is_near(*pair) for pair in pairs):
