@@ -29,6 +29,7 @@
 #define CONF_NO_ID         ((uid_t)-1) /* no user or group was named */
 
 enum on_cancel { ON_CANCEL_FINISH, ON_CANCEL_KILL };
+enum ready { READY_START, READY_LINE };
 
 /* A resource limit for instances; `set` is false where the option was not given. */
 struct conf_rlimit {
@@ -73,11 +74,18 @@ struct conf_service {
 	struct conf_rlimit limits[CONF_LIMIT_COUNT];
 	unsigned discipline; /* 0 = strict, the only one so far */
 	enum codec framing;
-	char *reply_end_text; /* owns; as written */
-	char *reply_end;      /* owns; without quotes; NULL where a reply is one message */
-	unsigned instances;   /* resolved: never 0 for a program */
+	char *reply_end_text;   /* owns; as written */
+	char *reply_end;        /* owns; without quotes; NULL where a reply is one message */
+	unsigned instances_min; /* resolved: never 0 for a program */
+	unsigned instances;     /* at most so many; right behind instances_min */
+	uint64_t instance_idle;
 	unsigned concurrency;
 	unsigned start_rate; /* instances a second */
+	enum ready ready;
+	uint64_t start_timeout;
+	unsigned skip_lines;
+	unsigned max_requests;        /* of one incarnation; 0 for no limit, as the next two */
+	uint64_t max_age, max_memory; /* of an instance */
 	uint64_t stop_timeout;
 	enum on_cancel on_cancel;
 

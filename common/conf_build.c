@@ -212,6 +212,35 @@ conf_build_number(struct conf_build *build, unsigned section, const struct optio
 	}
 }
 
+/* N, MIN..MAX or auto. */
+static void
+conf_build_range(struct conf_build *build, unsigned section, const struct option *option,
+    const char *text, struct conf_origin *origin)
+{
+	unsigned *to = conf_value(build->conf, section, option);
+	const char *dots = strstr(text, "..");
+	char expects[OPTION_EXPECTS_MAX];
+	uint64_t least, most;
+	char *first;
+
+	origin->automatic = strcmp(text, "auto") == 0;
+	if (origin->automatic) {
+		to[0] = to[1] = option_cpus() < option->max ? option_cpus() : (unsigned)option->max;
+		return;
+	}
+	first = dots != NULL ? mem_strndup(text, (size_t)(dots - text)) : mem_strdup(text);
+	if (unit_parse(UNIT_COUNT, first, &least) == UNIT_OK &&
+	    unit_parse(UNIT_COUNT, dots != NULL ? dots + 2 : text, &most) == UNIT_OK &&
+	    least >= option->min && least <= most && most <= option->max) {
+		to[0] = (unsigned)least;
+		to[1] = (unsigned)most;
+	} else {
+		conf_build_refuse(
+		    build, section, option, "'%.64s': %s", text, option_expects(option, expects));
+	}
+	free(first);
+}
+
 static void
 conf_build_choice(
     struct conf_build *build, unsigned section, const struct option *option, const char *text)
@@ -299,6 +328,8 @@ conf_build_set(struct conf_build *build, unsigned section, const struct option *
 		*to = mem_strdup(text);
 	} else if (option->type == OPTION_CHOICE) {
 		conf_build_choice(build, section, option, text);
+	} else if (option->type == OPTION_RANGE) {
+		conf_build_range(build, section, option, text, origin);
 	} else {
 		conf_build_number(build, section, option, text, origin);
 	}

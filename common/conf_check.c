@@ -63,7 +63,7 @@ conf_check_no_program(struct conf_build *build, unsigned section)
 {
 	struct conf_service *service = conf_check_service(build, section);
 
-	service->instances = 0;
+	service->instances_min = service->instances = 0;
 	for (unsigned i = 0; i < option_count(); i++) {
 		const struct option *option = option_at(i);
 

@@ -71,6 +71,7 @@ conf_value_text(const struct conf *conf, unsigned section, const struct option *
 {
 	const struct conf_origin *origin = conf_origin(conf, section, option);
 	const void *value = conf_value(conf, section, option);
+	const unsigned *range = value; /* of a single number the first */
 	char text[UNIT_TEXT_MAX];
 
 	if (!origin->set)
@@ -85,13 +86,17 @@ conf_value_text(const struct conf *conf, unsigned section, const struct option *
 	case OPTION_RLIMIT:
 		return mem_strdup(
 		    unit_format(option->unit, ((const struct conf_rlimit *)value)->value, text));
+	case OPTION_RANGE:
+		if (!origin->automatic && range[0] != range[1])
+			return mem_printf("%u..%u", range[0], range[1]);
+		break;
 	case OPTION_AUTO:
 	case OPTION_UNSIGNED:
 		break;
 	}
 	if (origin->automatic)
 		return mem_strdup("auto");
-	return mem_printf("%u", *(const unsigned *)value);
+	return mem_printf("%u", range[0]);
 }
 
 /* Whether the option means anything in its section: a program's keys do for programs alone. */

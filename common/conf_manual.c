@@ -52,6 +52,10 @@ conf_manual_range(const struct option *option, FILE *out)
 	}
 	unit_format(option->unit, option->min, from);
 	unit_format(option->unit, option->max, to);
+	if (option->type == OPTION_RANGE) {
+		fprintf(out, "Auto, a number from %s to %s, or a range of them.\n", from, to);
+		return;
+	}
 	fprintf(out, "%s %s from %s to %s.\n", option->type == OPTION_AUTO ? "Auto or a" : "A",
 	    kinds[option->unit], from,
 	    option->max == OPTION_WORKERS_MAX ? "16 or four times the CPUs, whichever is more"

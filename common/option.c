@@ -28,6 +28,7 @@
 #define DURATION(from, to) .type = OPTION_WIDE, .unit = UNIT_DURATION, .min = from, .max = to
 #define SIZE(from, to)     .type = OPTION_WIDE, .unit = UNIT_SIZE, .min = from, .max = to
 #define AUTO(to)           .type = OPTION_AUTO, .unit = UNIT_COUNT, .min = 1, .max = to
+#define RANGE(to)          .type = OPTION_RANGE, .unit = UNIT_COUNT, .min = 1, .max = to
 #define CHOICE(names)      .type = OPTION_CHOICE, .choices = names
 #define TEXT               .type = OPTION_TEXT
 /* A resource limit is no limit in the sense of OPTION_LIMIT: a running instance keeps its own. */
@@ -79,6 +80,16 @@ static const char *const option_cancels[] = {
 static const char *const option_answers[] = {"no", "yes", NULL};
 
 static const char *const option_disciplines[] = {"strict", NULL};
+
+static const char *const option_readies[] = {
+    [READY_START] = "start",
+    [READY_LINE] = "line",
+    NULL,
+};
+
+_Static_assert(offsetof(struct conf_service, instances) ==
+		   offsetof(struct conf_service, instances_min) + sizeof(unsigned),
+    "an OPTION_RANGE is two numbers side by side");
 
 static const struct option option_table[] = {
     /* ---- [hostler] ---- */
@@ -178,13 +189,43 @@ static const struct option option_table[] = {
 		"is the lines in front of it, none or many. May stand in quotes: '' is the empty "
 		"line. A client of protocol line is sent this line too, behind every reply and "
 		"every error; others get the lines without it."},
-    {SERVICE("instances", instances), AUTO(CONF_INSTANCES_MAX),
-	.flags = OPTION_PROGRAM | OPTION_SHAPES, .fallback = "auto",
-	.help = "How many processes of the program are kept ready; auto is one for each CPU."},
+    {SERVICE("instances", instances_min), RANGE(CONF_INSTANCES_MAX),
+	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "auto",
+	.help = "How many processes of the program are kept ready; auto is one for each CPU. With "
+		"MIN..MAX one more is started when a request waits, and one that has nothing to do "
+		"for instance_idle ends."},
+    {SERVICE("instance_idle", instance_idle), DURATION(MS, 365 * DAY),
+	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "1m",
+	.help = "With instances = MIN..MAX: an instance beyond MIN that was not needed for so long "
+		"ends."},
     {SERVICE("concurrency", concurrency), COUNT(1, 1024), .flags = OPTION_PROGRAM | OPTION_SHAPES,
 	.fallback = "1", .help = "Messages that may be in one instance at a time."},
     {SERVICE("start_rate", start_rate), COUNT(1, 1000), .flags = OPTION_PROGRAM | OPTION_LIMIT,
 	.fallback = "10", .help = "Instances started in a second, at most."},
+    {SERVICE("ready", ready), CHOICE(option_readies), .flags = OPTION_PROGRAM | OPTION_SHAPES,
+	.fallback = "start",
+	.help = "When an instance is given its first request: as soon as it was started, or after "
+		"it wrote a line to its standard output. That line is thrown away."},
+    {SERVICE("start_timeout", start_timeout), DURATION(MS, DAY),
+	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "30s",
+	.help = "How long an instance may take for its first lines, where ready = line or "
+		"skip_lines waits for some; then it is killed."},
+    {SERVICE("skip_lines", skip_lines), COUNT(0, 1000), .flags = OPTION_PROGRAM | OPTION_SHAPES,
+	.fallback = "0",
+	.help = "Lines of a banner that an instance writes to its standard output when it starts; "
+		"they are thrown away."},
+    {SERVICE("max_requests", max_requests), COUNT(0, 1000000000),
+	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "0",
+	.help = "An instance that has replied so often, or up to a tenth less, is replaced; 0 is "
+		"never."},
+    {SERVICE("max_age", max_age), DURATION(0, 365 * DAY), .flags = OPTION_PROGRAM | OPTION_LIMIT,
+	.fallback = "0", .example = "1d",
+	.help = "An instance that is as old as this, or up to a tenth younger, is replaced; 0 is "
+		"never."},
+    {SERVICE("max_memory", max_memory), SIZE(0, 1048576 * GIB),
+	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "0", .example = "512M",
+	.help = "An instance whose process has more memory resident than this is replaced; it is "
+		"looked at once a second. 0 is never."},
     {SERVICE("stop_timeout", stop_timeout), DURATION(MS, DAY),
 	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "5s",
 	.help = "How long an instance may take to end once its input is closed."},
@@ -353,11 +394,14 @@ static const char *
 option_expects_number(const struct option *option, char text[OPTION_EXPECTS_MAX])
 {
 	char from[UNIT_TEXT_MAX], to[UNIT_TEXT_MAX];
-	const char *example = option->fallback ? option->fallback : option->example;
+	const char *example = option->example ? option->example : option->fallback;
 
 	unit_format(option->unit, option->min, from);
 	unit_format(option->unit, option_max(option), to);
-	if (option->unit == UNIT_COUNT)
+	if (option->type == OPTION_RANGE)
+		snprintf(text, OPTION_EXPECTS_MAX,
+		    "expects auto, a number from %s to %s, or a range such as 2..8", from, to);
+	else if (option->unit == UNIT_COUNT)
 		snprintf(text, OPTION_EXPECTS_MAX, "expects %sa number from %s to %s",
 		    option->type == OPTION_AUTO ? "auto or " : "", from, to);
 	else

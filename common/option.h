@@ -17,6 +17,7 @@ enum option_scope { OPTION_HOSTLER, OPTION_SERVICE };
 enum option_type {
 	OPTION_UNSIGNED, /* unsigned */
 	OPTION_AUTO,     /* unsigned; `auto` is the number of CPUs */
+	OPTION_RANGE,    /* two unsigned, the least and the most; N, MIN..MAX or `auto` */
 	OPTION_WIDE,     /* uint64_t */
 	OPTION_RLIMIT,   /* struct conf_rlimit */
 	OPTION_CHOICE,   /* an enum or unsigned: the place in `choices` */

@@ -85,6 +85,8 @@ reply_is_kind(json_t *value, enum reply_kind kind)
 		return reply_is_count(value) || json_is_null(value);
 	case REPLY_SECONDS:
 		return reply_is_seconds(value);
+	case REPLY_SECONDS_OR_NULL:
+		return reply_is_seconds(value) || json_is_null(value);
 	case REPLY_TEXTS:
 		return reply_is_texts(value);
 	case REPLY_COUNTS:
@@ -108,6 +110,7 @@ reply_kind_name(enum reply_kind kind)
 	    [REPLY_COUNT] = "a count",
 	    [REPLY_COUNT_OR_NULL] = "a count or null",
 	    [REPLY_SECONDS] = "a number of seconds",
+	    [REPLY_SECONDS_OR_NULL] = "a number of seconds or null",
 	    [REPLY_TEXTS] = "a list of texts",
 	    [REPLY_COUNTS] = "an object of counts",
 	    [REPLY_PAIRS] = "a list of pairs of counts",

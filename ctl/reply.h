@@ -13,11 +13,12 @@ enum reply_kind {
 	REPLY_COUNT, /* an integer, not negative */
 	REPLY_COUNT_OR_NULL,
 	REPLY_SECONDS, /* a number, not negative */
-	REPLY_TEXTS,   /* an array of texts */
-	REPLY_COUNTS,  /* an object whose values are counts */
-	REPLY_PAIRS,   /* an array of arrays of two counts */
-	REPLY_OBJECT,  /* with the fields `inside` */
-	REPLY_OBJECTS  /* an array of them */
+	REPLY_SECONDS_OR_NULL,
+	REPLY_TEXTS,  /* an array of texts */
+	REPLY_COUNTS, /* an object whose values are counts */
+	REPLY_PAIRS,  /* an array of arrays of two counts */
+	REPLY_OBJECT, /* with the fields `inside` */
+	REPLY_OBJECTS /* an array of them */
 };
 
 /* A row without a name ends the table. Keys that the table does not name are allowed. */

@@ -18,10 +18,16 @@ static const struct reply_field status_instance[] = {
     {"pid", REPLY_COUNT_OR_NULL, NULL},
     {"state", REPLY_TEXT, NULL},
     {"age", REPLY_SECONDS, NULL},
+    {"requests", REPLY_COUNT, NULL},
     {"served", REPLY_COUNT, NULL},
     {"starts", REPLY_COUNT, NULL},
+    {"recycled", REPLY_COUNT, NULL},
     {"last_exit", REPLY_TEXT_OR_NULL, NULL},
     {"last_stderr", REPLY_TEXT_OR_NULL, NULL},
+    {"rss", REPLY_COUNT_OR_NULL, NULL},
+    {"pss", REPLY_COUNT_OR_NULL, NULL},
+    {"cpu", REPLY_SECONDS_OR_NULL, NULL},
+    {"descriptors", REPLY_COUNT_OR_NULL, NULL},
     {NULL, REPLY_TEXT, NULL},
 };
 
@@ -42,6 +48,10 @@ static const struct reply_field status_service[] = {
     {"violations", REPLY_COUNT, NULL},
     {"rebuilds", REPLY_COUNT, NULL},
     {"counters", REPLY_COUNTS, NULL},
+    {"wanted", REPLY_COUNT, NULL},
+    {"least", REPLY_COUNT, NULL},
+    {"most", REPLY_COUNT, NULL},
+    {"recycled", REPLY_COUNT, NULL},
     {"instances", REPLY_OBJECTS, status_instance},
     {NULL, REPLY_TEXT, NULL},
 };

@@ -17,7 +17,6 @@
 #include <unistd.h>
 
 #define INSTANCE_OVERDUE (CLOCK_SECOND)     /* what a holder is given beyond the deadline */
-#define INSTANCE_CLOSING (100 * CLOCK_MS)   /* what closes its output is probably just ending */
 #define INSTANCE_LOOK    (10 * CLOCK_MS)    /* until a slot is read again that was being written */
 #define INSTANCE_TERM    (1 * CLOCK_SECOND) /* between TERM and KILL */
 
@@ -33,17 +32,27 @@ instance_set_state(struct instance *instance, enum instance_state state)
 	log_debug("service %s: instance %u: state %d -> %d", instance_service(instance),
 	    instance->slot, instance->state, state);
 	instance->state = state;
+	if (state != INSTANCE_STARTING)
+		instance_ready_close(instance);
 }
 
 bool
 instance_is_open(const struct instance *instance)
 {
-	return instance->fds[0] >= 0;
+	return instance->fds[0] >= 0 && instance->state != INSTANCE_STARTING;
+}
+
+bool
+instance_is_live(const struct instance *instance)
+{
+	return (instance->state == INSTANCE_STARTING || instance->state == INSTANCE_RUNNING) &&
+	       !instance->retired;
 }
 
 static void
 instance_close_fds(struct instance *instance)
 {
+	instance_ready_close(instance);
 	for (int i = 0; i < 2; i++) {
 		if (instance->fds[i] >= 0)
 			close(instance->fds[i]);
@@ -53,6 +62,34 @@ instance_close_fds(struct instance *instance)
 
 /* ---- start ---- */
 
+/* What is true of every new process. */
+static void
+instance_reset(struct instance *instance, const struct spawned *spawned, uint64_t now)
+{
+	struct pool_view view;
+
+	instance->pid = spawned->pid;
+	instance->fds[0] = spawned->in;
+	instance->fds[1] = spawned->out;
+	instance->incarnation++;
+	instance->offered = instance->was_killed = instance->was_asked = instance->at_fault = false;
+	instance->retired = instance->start_failed = false;
+	instance->due = 0;
+	instance->why[0] = '\0';
+	(void)pool_peek(instance->service->pool, instance->slot, &view);
+	instance->served = instance->served_before = view.served;
+	instance->rested = now;
+	instance->rss = 0;
+	instance_draw_jitter(instance);
+}
+
+void
+instance_now_ready(struct instance *instance)
+{
+	instance_set_state(instance, INSTANCE_RUNNING);
+	slot_tell_all(instance->service->master, instance);
+}
+
 void
 instance_start(struct instance *instance, uint64_t now)
 {
@@ -61,6 +98,8 @@ instance_start(struct instance *instance, uint64_t now)
 	struct spawned spawned;
 	char why[SPAWN_WHY_MAX];
 
+	if (instance->env == NULL)
+		instance->env = service_environment(service, instance->slot);
 	service->plan.env = instance->env;
 	backoff_rate_note(&service->rate, now);
 	instance->since = now;
@@ -74,20 +113,19 @@ instance_start(struct instance *instance, uint64_t now)
 		service_note_death(service, instance, now, now);
 		return;
 	}
-	instance->pid = spawned.pid;
-	instance->fds[0] = spawned.in;
-	instance->fds[1] = spawned.out;
-	instance->incarnation++;
-	instance->offered = instance->was_killed = instance->was_asked = instance->at_fault = false;
-	instance->due = 0;
-	instance->why[0] = '\0';
+	instance_reset(instance, &spawned, now);
 	output_open(
 	    &instance->output, master->base, spawned.err, instance_service(instance), spawned.pid);
-	instance_set_state(instance, INSTANCE_RUNNING);
 	log_info("service %s: instance %u (pid %ld) started", instance_service(instance),
 	    instance->slot, (long)instance->pid);
-	slot_tell_all(master, instance);
-	instance_turn(instance, now);
+	if (!instance_ready_waits(instance)) {
+		instance_now_ready(instance);
+		instance_turn(instance, now);
+		return;
+	}
+	instance_set_state(instance, INSTANCE_STARTING);
+	if (!instance_ready_open(instance))
+		instance_kill(instance, "cannot be listened to");
 }
 
 /* Not before every worker has it: whom the pool gives it to must know its pipes. */
@@ -99,6 +137,7 @@ instance_offer(struct instance *instance)
 	if (!slot_all_know(master, instance))
 		return;
 	instance->offered = true;
+	instance->rested = clock_now();
 	pool_offer(instance->service->pool, instance->slot, instance->incarnation);
 	slot_wake_all(master);
 }
@@ -127,7 +166,7 @@ instance_kill(struct instance *instance, const char *why)
 {
 	if (instance->pid == 0 || instance->was_killed)
 		return;
-	if (instance->state == INSTANCE_RUNNING)
+	if (instance->state == INSTANCE_RUNNING || instance->state == INSTANCE_STARTING)
 		instance_doom(instance, why);
 	else if (why != instance->why)
 		snprintf(instance->why, sizeof(instance->why), "%s", why);
@@ -145,14 +184,33 @@ instance_kill(struct instance *instance, const char *why)
 void
 instance_stop(struct instance *instance, uint64_t now)
 {
-	if (instance->state != INSTANCE_RUNNING)
+	struct service *service = instance->service;
+
+	if (instance->state != INSTANCE_RUNNING && instance->state != INSTANCE_STARTING)
 		return;
-	pool_doom(instance->service->pool, instance->slot, instance->incarnation);
+	pool_doom(service->pool, instance->slot, instance->incarnation);
 	instance_set_state(instance, INSTANCE_STOPPING);
 	instance_close_fds(instance);
-	slot_tell_all(instance->service->master, instance);
-	slot_wake_all(instance->service->master);
-	instance->due = now + instance->service->conf->stop_timeout;
+	instance->due = now + service->conf->stop_timeout;
+	/* It sees the end of its input when the workers have closed theirs too. */
+	slot_tell_all(service->master, instance);
+	slot_wake_all(service->master);
+}
+
+void
+instance_retire(struct instance *instance, uint64_t now)
+{
+	struct service *service = instance->service;
+
+	if (!instance_is_live(instance))
+		return;
+	if (!instance->offered) {
+		instance_stop(instance, now);
+		return;
+	}
+	instance->retired = true;
+	pool_retire(service->pool, instance->slot, instance->incarnation);
+	slot_wake_all(service->master);
 }
 
 static void
@@ -185,6 +243,10 @@ instance_watch(struct instance *instance, uint64_t now)
 		return now + INSTANCE_LOOK;
 	if (view.incarnation != instance->incarnation)
 		return MASTER_NEVER;
+	if (view.state == POOL_BROKEN && view.reason == POOL_REASON_RETIRED && instance->retired) {
+		instance_stop(instance, now);
+		return instance->due;
+	}
 	if (view.state == POOL_BROKEN) {
 		instance_doom(instance, pool_reason_text(view.reason));
 		instance->at_fault =
@@ -207,6 +269,8 @@ uint64_t
 instance_turn(struct instance *instance, uint64_t now)
 {
 	output_tick(&instance->output, now);
+	if (instance->state == INSTANCE_STARTING)
+		return instance_ready_turn(instance, now);
 	if (instance->state == INSTANCE_RUNNING && !instance->offered)
 		instance_offer(instance);
 	if (instance->state == INSTANCE_RUNNING && instance->offered) {
@@ -283,9 +347,9 @@ instance_on_death(struct instance *instance, const siginfo_t *info, uint64_t now
 	instance_set_state(instance, INSTANCE_EMPTY);
 	instance->pid = 0;
 	instance->due = 0;
-	instance->offered = false;
+	instance->offered = instance->retired = false;
 	instance->since = now;
 	slot_tell_all(master, instance);
-	if (!ours && !stopping)
+	if ((!ours || instance->start_failed) && !stopping)
 		service_note_death(service, instance, started, now);
 }

@@ -7,6 +7,8 @@
 #include "common/log.h"
 #include "daemon/master.h"
 
+#include <string.h>
+
 /* ---- stop ---- */
 
 static const struct control_argument order_stop_arguments[] = {
@@ -54,6 +56,8 @@ order_reload(void *arg, const json_t *request, struct control_ask *ask)
 
 static const struct control_argument order_scale_arguments[] = {
     {"workers", CONTROL_COUNT},
+    {"service", CONTROL_TEXT},
+    {"instances", CONTROL_COUNT},
     {NULL, CONTROL_BOOL},
 };
 
@@ -74,16 +78,43 @@ order_scale_workers(struct master *master, json_int_t workers)
 	return control_done(json_pack("{s:i, s:i}", "from", (int)before, "workers", (int)workers));
 }
 
+static json_t *
+order_scale_service(struct master *master, const char *name, json_int_t instances)
+{
+	const struct generation *current = master->current;
+	char why[256];
+
+	if (master->stop.phase != STOP_NONE)
+		return control_error("hostlerd is stopping");
+	for (unsigned i = 0; i < current->conf->service_count; i++) {
+		struct service *service = current->services[i];
+		unsigned before = service->size.wanted;
+
+		if (strcmp(service->name, name) != 0)
+			continue;
+		if (!service_scale(service, (unsigned)instances, why, sizeof(why)))
+			return control_error("%s", why);
+		return control_done(json_pack("{s:s, s:i, s:i}", "service", name, "from",
+		    (int)before, "instances", (int)instances));
+	}
+	return control_error("there is no service \"%s\"", name);
+}
+
 /* Until the next reload: the file says how many there are to be. */
 static json_t *
 order_scale(void *arg, const json_t *request, struct control_ask *ask)
 {
 	const json_t *workers = json_object_get(request, "workers");
+	const json_t *service = json_object_get(request, "service");
+	const json_t *instances = json_object_get(request, "instances");
 
 	(void)ask;
-	if (workers != NULL)
+	if (workers != NULL && service == NULL && instances == NULL)
 		return order_scale_workers(arg, json_integer_value(workers));
-	return control_error("scale: expects workers");
+	if (workers == NULL && service != NULL && instances != NULL)
+		return order_scale_service(
+		    arg, json_string_value(service), json_integer_value(instances));
+	return control_error("scale: expects workers, or service and instances");
 }
 
 /* ---- the table ---- */

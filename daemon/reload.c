@@ -132,6 +132,21 @@ reload_check_restart(
 	}
 }
 
+/* A pool that is too small for the new limits is replaced, although they are but limits. */
+static void
+reload_check_pools(
+    const struct generation *current, const struct conf *conf, struct conf_diff *diff)
+{
+	for (unsigned i = 0; i < diff->count; i++) {
+		struct conf_diff_service *change = &diff->services[i];
+
+		if (change->kind == CONF_LIMITS &&
+		    !service_can_adopt(
+			current->services[change->before], &conf->services[change->now]))
+			change->kind = CONF_REPLACED;
+	}
+}
+
 /* Reads the file and works out what it changes. NULL with at least one error. */
 static struct conf *
 reload_read(const struct master *master, struct conf_diff **diff, struct conf_errors *errors)
@@ -148,6 +163,7 @@ reload_read(const struct master *master, struct conf_diff **diff, struct conf_er
 	if (conf == NULL)
 		return NULL;
 	*diff = conf_diff_new(master->conf, conf);
+	reload_check_pools(master->current, conf, *diff);
 	reload_check_restart(conf, *diff, errors);
 	if (errors->count == 0)
 		return conf;
@@ -165,8 +181,10 @@ reload_limit(const struct conf *conf)
 
 	for (unsigned i = 0; i < conf->service_count; i++) {
 		const struct conf_service *service = &conf->services[i];
-		uint64_t time = service_instances(service) * CLOCK_SECOND / service->start_rate;
+		uint64_t time = service->instances_min * CLOCK_SECOND / service->start_rate;
 
+		if (service->ready == READY_LINE || service->skip_lines > 0)
+			time += service->start_timeout;
 		longest = time > longest ? time : longest;
 	}
 	return RELOAD_LIMIT + longest;

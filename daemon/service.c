@@ -18,7 +18,6 @@
 #include <unistd.h>
 
 #define SERVICE_QUEUE 16384 /* a pool is made for a line of so many, to be changed in place */
-#define SERVICE_SLOTS 64    /* and for so many instances */
 
 static const int service_resources[CONF_LIMIT_COUNT] = {
     [CONF_LIMIT_NOFILE] = RLIMIT_NOFILE,
@@ -91,24 +90,18 @@ static struct pool *
 service_new_pool(const struct service *service)
 {
 	const struct conf_service *conf = service->conf;
-	struct pool_shape shape = {.slots = 2 * conf->instances,
+	struct pool_shape shape = {.slots = service_capacity(conf),
 	    .queue = conf->queue > SERVICE_QUEUE ? conf->queue : SERVICE_QUEUE,
 	    .batch = conf->concurrency,
 	    .workers = service->master->ids,
 	    .lease_time = conf->request_timeout};
 
-	if (shape.slots < SERVICE_SLOTS)
-		shape.slots = SERVICE_SLOTS;
-	if (shape.slots > POOL_SLOTS_MAX)
-		shape.slots = POOL_SLOTS_MAX;
 	return pool_new(&shape);
 }
 
 static void
 service_new_instances(struct service *service)
 {
-	uid_t uid = service->priv.set_uid ? service->priv.uid : geteuid();
-
 	service->count = pool_capacity(service->pool);
 	service->instances = mem_alloc(service->count, sizeof(*service->instances));
 	for (unsigned i = 0; i < service->count; i++) {
@@ -119,8 +112,15 @@ service_new_instances(struct service *service)
 		    .since = service->master->started,
 		    .fds = {-1, -1},
 		    .output = {.fd = -1}};
-		instance->env = environment_new(service->name, i, uid, service->conf->env);
 	}
+}
+
+char **
+service_environment(const struct service *service, unsigned slot)
+{
+	uid_t uid = service->priv.set_uid ? service->priv.uid : geteuid();
+
+	return environment_new(service->name, slot, uid, service->conf->env);
 }
 
 static bool
@@ -200,6 +200,17 @@ service_release(struct service *service)
 		service_stop(service, clock_now());
 }
 
+bool
+service_can_adopt(const struct service *service, const struct conf_service *conf)
+{
+	unsigned places = conf->instances;
+
+	/* One is for replacements. */
+	if (places < POOL_SLOTS_MAX)
+		places++;
+	return service->pool == NULL || pool_fits(service->pool, places, conf->queue);
+}
+
 void
 service_adopt(struct service *service, struct generation *generation, unsigned index)
 {
@@ -211,7 +222,7 @@ service_adopt(struct service *service, struct generation *generation, unsigned i
 		return;
 	service_plan(service);
 	pool_set_queue(service->pool, conf->queue);
-	pool_set_slots(service->pool, conf->instances);
+	service_size_adopt(service);
 	if (service->rate.rate == conf->start_rate)
 		return;
 	backoff_rate_close(&service->rate);
@@ -231,7 +242,7 @@ service_is_up(const struct service *service, uint64_t now, uint64_t time)
 		up += instance->state == INSTANCE_RUNNING && instance->offered &&
 		      now >= instance->since + time;
 	}
-	return up >= service_instances(service->conf);
+	return up >= service_least(service);
 }
 
 unsigned
@@ -269,8 +280,7 @@ service_kill(struct service *service, const char *why)
 
 /* ---- starting again ---- */
 
-/* Good replies over all instances, dead ones too. */
-static uint64_t
+uint64_t
 service_good_replies(const struct service *service)
 {
 	struct pool_view view;
@@ -324,8 +334,7 @@ service_look(struct service *service, uint64_t now)
 		log_info("service %s: works again", service->name);
 }
 
-/* The first time at which one more may be started. */
-static uint64_t
+uint64_t
 service_start_time(const struct service *service)
 {
 	uint64_t time = backoff_rate_time(&service->rate);
@@ -333,23 +342,40 @@ service_start_time(const struct service *service)
 	return time > service->loop.not_before ? time : service->loop.not_before;
 }
 
+unsigned
+service_missing(const struct service *service)
+{
+	unsigned target = service_target(service), taken = 0;
+
+	/* Whoever is being killed keeps his place until he is gone; the retired do not. */
+	for (unsigned i = 0; i < service->size.used; i++) {
+		const struct instance *instance = &service->instances[i];
+
+		taken += instance->state != INSTANCE_EMPTY &&
+			 instance->state != INSTANCE_STOPPING && !instance->retired;
+	}
+	return target > taken ? target - taken : 0;
+}
+
 static uint64_t
 service_start_due(struct service *service, uint64_t now)
 {
 	struct master *master = service->master;
+	unsigned missing;
 
 	/* While the pool waits to be made new, or nobody would kill them, nothing is started. */
-	if (service->is_damaged || service->ending || master->guardian.pid == 0 ||
-	    service_processes(service) >= service_instances(service->conf) ||
-	    (master->stop.phase != STOP_NONE && master->stop.phase != STOP_DRAINING))
+	if (service->is_damaged || master->guardian.pid == 0)
 		return MASTER_NEVER;
-	for (unsigned i = 0; i < service_instances(service->conf); i++) {
+	missing = service_missing(service);
+	for (unsigned i = 0; i < service->count && missing > 0; i++) {
 		uint64_t time = service_start_time(service);
 
 		if (service->instances[i].state != INSTANCE_EMPTY)
 			continue;
 		if (time > now)
 			return time;
+		missing--;
+		service_note_place(service, i);
 		instance_start(&service->instances[i], now);
 		/* It could not be started: the next try is another turn's. */
 		if (service->instances[i].state == INSTANCE_EMPTY)
@@ -358,20 +384,29 @@ service_start_due(struct service *service, uint64_t now)
 	return MASTER_NEVER;
 }
 
+/* Whether its instances have been told to end, with the daemon or before. */
+static bool
+service_is_ending(const struct service *service)
+{
+	enum stop_phase phase = service->master->stop.phase;
+
+	return service->ending || (phase != STOP_NONE && phase != STOP_DRAINING);
+}
+
 uint64_t
 service_turn(struct service *service, uint64_t now)
 {
-	uint64_t next = MASTER_NEVER;
+	uint64_t next = MASTER_NEVER, time;
 
 	service_look(service, now);
-	for (unsigned i = 0; i < service->count; i++) {
-		uint64_t time = instance_turn(&service->instances[i], now);
-
+	for (unsigned i = 0; i < service->size.used; i++) {
+		time = instance_turn(&service->instances[i], now);
 		next = time < next ? time : next;
 	}
-	if (service->count > 0) {
-		uint64_t time = service_start_due(service, now);
-
+	if (service->count > 0 && !service_is_ending(service)) {
+		time = service_size_turn(service, now);
+		next = time < next ? time : next;
+		time = service_start_due(service, now);
 		next = time < next ? time : next;
 	}
 	/* Nobody has it, and its last instance is gone. */

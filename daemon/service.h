@@ -20,6 +20,20 @@
 struct generation;
 struct master;
 
+/* How many instances it wants, and whom it replaces: service_size.c, service_recycle.c. */
+struct service_size {
+	unsigned scaled; /* so many by order; 0: as configured */
+	unsigned wanted; /* now */
+	unsigned used;   /* places from here on are empty */
+
+	struct instance *worn;     /* borrows; is being replaced; NULL for none */
+	uint32_t worn_incarnation; /* which process of it */
+	const char *worn_why;      /* the limit that it reached */
+	uint64_t recycled;         /* how many were */
+	uint64_t weigh_next;       /* when memory is looked at again */
+	uint64_t good;             /* good replies when they were last looked at */
+};
+
 struct service {
 	TAILQ_ENTRY(service) entry;      /* of master->services */
 	struct master *master;           /* borrows */
@@ -30,7 +44,8 @@ struct service {
 	struct pool *pool;               /* owns; NULL where the handler needs none */
 	struct stats *stats;             /* holds */
 	struct instance *instances;      /* owns; as many as the pool is made for */
-	unsigned count;                  /* of `instances` */
+	unsigned count;                  /* of `instances`: more than it will usually need */
+	struct service_size size;
 	unsigned failures;               /* instances that died by themselves or could not start */
 	char last_exit[SPAWN_WHY_MAX];   /* how the last of them ended */
 	char last_said[OUTPUT_LAST_MAX]; /* and what it said last */
@@ -45,8 +60,10 @@ struct service {
 
 TAILQ_HEAD(service_list, service);
 
-/* How many instances of it there are to be; 0 without a program. */
+/* How many instances of it there are to be at most; 0 without a program. */
 unsigned service_instances(const struct conf_service *conf);
+/* Places for them: more, so that it can be scaled and what is worn out can be replaced first. */
+unsigned service_capacity(const struct conf_service *conf);
 /*
  * Makes it as the configuration's service `index` says, held by that generation alone. `stats` are
  * those of the service that it replaces, or NULL. NULL and a sentence in `why` when it cannot be.
@@ -57,12 +74,15 @@ struct service *service_new(
  */
 void service_hold(struct service *service);
 void service_release(struct service *service);
+/* Whether its pool is made for what the configuration asks. */
+bool service_can_adopt(const struct service *service, const struct conf_service *conf);
 /* It follows another configuration from now on, which differs in limits alone. */
 void service_adopt(struct service *service, struct generation *generation, unsigned index);
 /* Frees it; it has no instance any more. */
 void service_free(struct service *service);
 
-/* Whether all instances that there are to be were given out to the workers for `time`. */
+/* Whether as many instances as there are to be at least were given out to the workers for `time`.
+ */
 bool service_is_up(const struct service *service, uint64_t now, uint64_t time);
 /* How many instances have a process. */
 unsigned service_processes(const struct service *service);
@@ -79,7 +99,42 @@ uint64_t service_turn(struct service *service, uint64_t now);
 /* An instance died by itself, or could not be started. */
 void service_note_death(
     struct service *service, const struct instance *instance, uint64_t started, uint64_t now);
+/* So many instances from now until the next reload. False and a sentence in `why` when it cannot
+ * be.
+ */
+bool service_scale(struct service *service, unsigned instances, char *why, size_t why_size);
 /* Kills all instances and makes the pool new; only when no worker is alive. */
 void service_start_over(struct service *service);
+
+/* ---- between the service's own files ---- */
+
+struct service_census {
+	unsigned live;   /* instances that serve or are about to */
+	unsigned ready;  /* those that serve */
+	unsigned proven; /* those that have shown that they can */
+};
+
+struct service_census service_count(const struct service *service, uint64_t now);
+/* The bounds of `wanted`. */
+unsigned service_least(const struct service *service);
+unsigned service_most(const struct service *service);
+/* How many shall be live: those wanted, and one more while a worn one is replaced. */
+unsigned service_target(const struct service *service);
+/* How many are to be started. */
+unsigned service_missing(const struct service *service);
+/* The first time at which one more may be started. */
+uint64_t service_start_time(const struct service *service);
+/* Good replies over all instances, dead ones too. */
+uint64_t service_good_replies(const struct service *service);
+/* The environment of the instance in this place; the caller owns it. */
+char **service_environment(const struct service *service, unsigned slot);
+/* Its configuration is another one: what was ordered ends, the new bounds hold. */
+void service_size_adopt(struct service *service);
+/* Decides how many there shall be, and whom that costs. Returns when it wants to be called next. */
+uint64_t service_size_turn(struct service *service, uint64_t now);
+/* An instance is about to be started in the place. */
+void service_note_place(struct service *service, unsigned slot);
+/* Replaces what is worn out. Returns when it wants to be called next. */
+uint64_t service_recycle(struct service *service, uint64_t now);
 
 #endif

@@ -13,8 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A text that may hold anything, as a program's last words do; null where it is empty. */
-static json_t *
+json_t *
 status_text(const char *text)
 {
 	size_t length = strlen(text);
@@ -35,65 +34,23 @@ status_optional(const char *text)
 	return text != NULL ? status_text(text) : json_null();
 }
 
-static json_t *
+json_t *
 status_seconds(uint64_t from, uint64_t to)
 {
 	/* Whole milliseconds: nobody needs sixteen digits. */
 	return json_real(to > from ? (double)((to - from) / CLOCK_MS) / 1000.0 : 0.0);
 }
 
-static json_t *
+json_t *
 status_pid(pid_t pid)
 {
 	return pid > 0 ? json_integer(pid) : json_null();
 }
 
-static json_t *
+json_t *
 status_number(uint64_t number)
 {
 	return json_integer((json_int_t)number);
-}
-
-/* ---- instances ---- */
-
-static const char *
-status_instance_state(const struct instance *instance, const struct pool_view *view)
-{
-	if (instance->state == INSTANCE_EMPTY)
-		return instance->starts > 0 ? "waiting" : "empty";
-	if (instance->state != INSTANCE_RUNNING)
-		return "stopping";
-	if (view->incarnation == instance->incarnation && view->state == POOL_LEASED)
-		return "busy";
-	return "idle";
-}
-
-static json_t *
-status_instance(const struct instance *instance, uint64_t now)
-{
-	const char *said =
-	    instance->output.last[0] != '\0' ? instance->output.last : instance->last_said;
-	struct pool_view view;
-
-	pool_peek(instance->service->pool, instance->slot, &view);
-	return json_pack("{s:i, s:I, s:o, s:s, s:o, s:o, s:i, s:o, s:o}", "slot",
-	    (int)instance->slot, "incarnation", (json_int_t)instance->incarnation, "pid",
-	    status_pid(instance->pid), "state", status_instance_state(instance, &view), "age",
-	    status_seconds(instance->since, now), "served", status_number(view.served), "starts",
-	    (int)instance->starts, "last_exit", status_text(instance->last_exit), "last_stderr",
-	    status_text(said));
-}
-
-static json_t *
-status_instances(const struct service *service, uint64_t now)
-{
-	json_t *list = json_array();
-
-	/* The pool has room for more than there are to be. */
-	for (unsigned i = 0; i < service->count; i++)
-		if (i < service_instances(service->conf) || service->instances[i].pid != 0)
-			json_array_append_new(list, status_instance(&service->instances[i], now));
-	return list;
 }
 
 /* ---- services ---- */
@@ -162,6 +119,10 @@ status_service(const struct master *master, unsigned index, uint64_t now)
 	json_object_set_new(object, "violations", status_number(figures.violations));
 	json_object_set_new(object, "rebuilds", status_number(figures.rebuilds));
 	json_object_set_new(object, "counters", status_counters(service->stats));
+	json_object_set_new(object, "wanted", status_number(service->size.wanted));
+	json_object_set_new(object, "least", status_number(service_least(service)));
+	json_object_set_new(object, "most", status_number(service_most(service)));
+	json_object_set_new(object, "recycled", status_number(service->size.recycled));
 	json_object_set_new(object, "instances", status_instances(service, now));
 	return object;
 }

@@ -4,7 +4,25 @@
 
 #include "daemon/control_line.h"
 
+#include <jansson.h>
+#include <stdint.h>
+#include <sys/types.h>
+
 /* A table for control_open(); the argument of its commands is the struct master. */
 extern const struct control_command status_commands[];
+
+/* ---- between the status's own files ---- */
+
+struct service;
+
+/* A text that may hold anything, as a program's last words do; null where it is empty. */
+json_t *status_text(const char *text);
+/* Between two times in nanoseconds; 0 where they are the wrong way round. */
+json_t *status_seconds(uint64_t from, uint64_t to);
+/* null where there is no process. */
+json_t *status_pid(pid_t pid);
+json_t *status_number(uint64_t number);
+/* A list with what is known of each instance. */
+json_t *status_instances(const struct service *service, uint64_t now);
 
 #endif

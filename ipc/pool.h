@@ -75,6 +75,8 @@ void pool_retire(struct pool *pool, unsigned slot, uint32_t incarnation);
 void pool_set_queue(struct pool *pool, unsigned queue);
 /* How many slots the pool is made for. */
 unsigned pool_capacity(const struct pool *pool);
+/* Whether it is made for at least so many slots and tickets. */
+bool pool_fits(const struct pool *pool, unsigned slots, unsigned queue);
 /*
  * Only slots below `used` may be offered; walks stop there. Never lies below a slot in use, so a
  * smaller number may have to be tried again when instances have gone. All of them after pool_new().

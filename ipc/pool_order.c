@@ -37,6 +37,12 @@ pool_capacity(const struct pool *pool)
 	return pool->shape.slots;
 }
 
+bool
+pool_fits(const struct pool *pool, unsigned slots, unsigned queue)
+{
+	return slots <= pool->shape.slots && queue <= pool->shape.queue;
+}
+
 void
 pool_set_queue(struct pool *pool, unsigned queue)
 {

@@ -35,6 +35,14 @@ START_TEST(test_defaults)
 	ck_assert_uint_eq(service->discipline, 0);
 	ck_assert_int_eq(service->framing, CODEC_LINE);
 	ck_assert_uint_eq(service->instances, option_cpus());
+	ck_assert_uint_eq(service->instances_min, option_cpus());
+	ck_assert_uint_eq(service->instance_idle, 60 * SECOND);
+	ck_assert_int_eq(service->ready, READY_START);
+	ck_assert_uint_eq(service->start_timeout, 30 * SECOND);
+	ck_assert_uint_eq(service->skip_lines, 0);
+	ck_assert_uint_eq(service->max_requests, 0);
+	ck_assert_uint_eq(service->max_age, 0);
+	ck_assert_uint_eq(service->max_memory, 0);
 	ck_assert_uint_eq(service->concurrency, 1);
 	ck_assert_uint_eq(service->start_rate, 10);
 	ck_assert_uint_eq(service->stop_timeout, 5 * SECOND);
@@ -59,18 +67,20 @@ END_TEST
 
 START_TEST(test_values)
 {
-	struct conf *conf =
-	    help_good("# a comment\n  ; another\n\n[hostler]\nworkers = 3\nlog_level=debug\n"
-		      "control = /tmp/c.sock\npid_file=/tmp/p\nmax_connections: 7\n"
-		      "shutdown_timeout=1.5s\nworker_timeout=2m\n[service a.b-c_9]\n"
-		      "listen = 127.0.0.1:81, [::1]:82\tunix:/tmp/x\nbacklog=5\nprotocol=frame\n"
-		      "ids=yes\nhandler=program\ncommand=sh -c 'exit  0'\ndirectory=/usr\n"
-		      "environment=A=1 B_2=\"x y\" C=\nlimit_nofile=99\nlimit_nproc=98\n"
-		      "limit_as=1G\nlimit_cpu=2m\nlimit_fsize=0\nlimit_core=0\nlimit_stack=1m\n"
-		      "discipline=strict\nframing=frame\ninstances=9\nconcurrency=2\nstart_rate=3\n"
-		      "stop_timeout=4ms\non_cancel=kill\nqueue=5\nqueue_timeout=6h\n"
-		      "request_timeout=7d\nidle_timeout=8s\nmessage_timeout=9s\nwrite_timeout=10s\n"
-		      "pipeline=11\nmax_message=12B\nhigh_water=1.5K\nmax_connections=14\n");
+	struct conf *conf = help_good(
+	    "# a comment\n  ; another\n\n[hostler]\nworkers = 3\nlog_level=debug\n"
+	    "control = /tmp/c.sock\npid_file=/tmp/p\nmax_connections: 7\n"
+	    "shutdown_timeout=1.5s\nworker_timeout=2m\n[service a.b-c_9]\n"
+	    "listen = 127.0.0.1:81, [::1]:82\tunix:/tmp/x\nbacklog=5\nprotocol=frame\n"
+	    "ids=yes\nhandler=program\ncommand=sh -c 'exit  0'\ndirectory=/usr\n"
+	    "environment=A=1 B_2=\"x y\" C=\nlimit_nofile=99\nlimit_nproc=98\n"
+	    "limit_as=1G\nlimit_cpu=2m\nlimit_fsize=0\nlimit_core=0\nlimit_stack=1m\n"
+	    "discipline=strict\nframing=frame\ninstances=4..9\nconcurrency=2\nstart_rate=3\n"
+	    "instance_idle=2s\nready=line\nstart_timeout=3s\nskip_lines=4\nmax_requests=5\n"
+	    "max_age=6h\nmax_memory=7M\n"
+	    "stop_timeout=4ms\non_cancel=kill\nqueue=5\nqueue_timeout=6h\n"
+	    "request_timeout=7d\nidle_timeout=8s\nmessage_timeout=9s\nwrite_timeout=10s\n"
+	    "pipeline=11\nmax_message=12B\nhigh_water=1.5K\nmax_connections=14\n");
 	const struct conf_service *service = &conf->services[0];
 	char text[ADDR_TEXT_MAX];
 
@@ -107,7 +117,15 @@ START_TEST(test_values)
 	ck_assert_int_eq(service->framing, CODEC_FRAME);
 	ck_assert_uint_eq(service->ids, 1);
 	ck_assert_ptr_null(service->reply_end);
+	ck_assert_uint_eq(service->instances_min, 4);
 	ck_assert_uint_eq(service->instances, 9);
+	ck_assert_uint_eq(service->instance_idle, 2 * SECOND);
+	ck_assert_int_eq(service->ready, READY_LINE);
+	ck_assert_uint_eq(service->start_timeout, 3 * SECOND);
+	ck_assert_uint_eq(service->skip_lines, 4);
+	ck_assert_uint_eq(service->max_requests, 5);
+	ck_assert_uint_eq(service->max_age, 6 * 3600 * SECOND);
+	ck_assert_uint_eq(service->max_memory, 7 << 20);
 	ck_assert_uint_eq(service->concurrency, 2);
 	ck_assert_uint_eq(service->start_rate, 3);
 	ck_assert_uint_eq(service->stop_timeout, 4000000);

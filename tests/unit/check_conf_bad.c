@@ -70,8 +70,54 @@ static const struct {
 	"t.conf:5: [service a] backlog: '-1': expects a number from 1 to 65535\n"},
     {ECHO "backlog=4K\n",
 	"t.conf:5: [service a] backlog: '4K': expects a number from 1 to 65535\n"},
-    {PROGRAM "instances=aut\n",
-	"t.conf:6: [service a] instances: 'aut': expects auto or a number from 1 to 1024\n"},
+    {PROGRAM "instances=aut\n", "t.conf:6: [service a] instances: 'aut': expects auto, a number "
+				"from 1 to 1024, or a range such as "
+				"2..8\n"},
+    {PROGRAM "instances=0\n", "t.conf:6: [service a] instances: '0': expects auto, a number from 1 "
+			      "to 1024, or a range such as "
+			      "2..8\n"},
+    {PROGRAM "instances=1025\n", "t.conf:6: [service a] instances: '1025': expects auto, a number "
+				 "from 1 to 1024, or a range such as "
+				 "2..8\n"},
+    {PROGRAM "instances=..\n", "t.conf:6: [service a] instances: '..': expects auto, a number from "
+			       "1 to 1024, or a range such as "
+			       "2..8\n"},
+    {PROGRAM "instances=2..\n", "t.conf:6: [service a] instances: '2..': expects auto, a number "
+				"from 1 to 1024, or a range such as "
+				"2..8\n"},
+    {PROGRAM "instances=..3\n", "t.conf:6: [service a] instances: '..3': expects auto, a number "
+				"from 1 to 1024, or a range such as "
+				"2..8\n"},
+    {PROGRAM "instances=3..2\n", "t.conf:6: [service a] instances: '3..2': expects auto, a number "
+				 "from 1 to 1024, or a range such as "
+				 "2..8\n"},
+    {PROGRAM "instances=0..4\n", "t.conf:6: [service a] instances: '0..4': expects auto, a number "
+				 "from 1 to 1024, or a range such as "
+				 "2..8\n"},
+    {PROGRAM "instances=1..1025\n", "t.conf:6: [service a] instances: '1..1025': expects auto, a "
+				    "number from 1 to 1024, or a range such as "
+				    "2..8\n"},
+    {PROGRAM "instances=1...3\n", "t.conf:6: [service a] instances: '1...3': expects auto, a "
+				  "number from 1 to 1024, or a range such as "
+				  "2..8\n"},
+    {PROGRAM "instances=1..2..3\n", "t.conf:6: [service a] instances: '1..2..3': expects auto, a "
+				    "number from 1 to 1024, or a range such as "
+				    "2..8\n"},
+    {PROGRAM "instances=2-8\n", "t.conf:6: [service a] instances: '2-8': expects auto, a number "
+				"from 1 to 1024, or a range such as "
+				"2..8\n"},
+    {PROGRAM "instances=1.. 3\n", "t.conf:6: [service a] instances: '1.. 3': expects auto, a "
+				  "number from 1 to 1024, or a range such as "
+				  "2..8\n"},
+    {PROGRAM "instances=99999999999999999999..3\n",
+	"t.conf:6: [service a] instances: '99999999999999999999..3': expects auto, a number from 1 "
+	"to 1024, or a range such as "
+	"2..8\n"},
+    {PROGRAM "max_age=30\n",
+	"t.conf:6: [service a] max_age: '30': expects a duration with a unit, such as 1d (0 to "
+	"365d); did you mean 30s?\n"},
+    {PROGRAM "ready=lin\n",
+	"t.conf:6: [service a] ready: 'lin': expects start or line; did you mean line?\n"},
     {PROGRAM "queue_timeout=30\n",
 	"t.conf:6: [service a] queue_timeout: '30': expects a duration with a unit, such as 10s "
 	"(1ms to 365d); did you mean 30s?\n"},

@@ -223,6 +223,7 @@ check_run_round(struct conf *conf)
 			ck_assert_str_eq(a->env[j], b->env[j]);
 		ck_assert_int_eq(memcmp(a->limits, b->limits, sizeof(a->limits)), 0);
 		ck_assert_uint_eq(a->instances, b->instances);
+		ck_assert_uint_eq(a->instances_min, b->instances_min);
 		ck_assert_uint_eq(a->idle_timeout, b->idle_timeout);
 	}
 	free(first);
@@ -242,7 +243,7 @@ START_TEST(test_round)
 		"--hostler.workers=2", "--", "sh", "-c", "a ; b\n'\"\\", "#", "")));
 	check_run_round(help_good(
 	    "[hostler]\npid_file=x.pid\n" ECHO "[service b]\nlisten=unix:/tmp/y\nprotocol=frame\n"
-	    "handler=program\ncommand=sh\ninstances=5\n"));
+	    "handler=program\ncommand=sh\ninstances=5..7\n"));
 }
 END_TEST
 

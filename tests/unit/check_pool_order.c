@@ -227,6 +227,9 @@ START_TEST(test_slots_in_use)
 
 	start(100, 4, 1, 2);
 	ck_assert_uint_eq(pool_capacity(world->pool), 100);
+	ck_assert(pool_fits(world->pool, 100, 4));
+	ck_assert(!pool_fits(world->pool, 101, 4));
+	ck_assert(!pool_fits(world->pool, 100, 5));
 	ck_assert_uint_eq(world->pool->head->used, 100);
 	pool_set_slots(world->pool, 2);
 	ck_assert_uint_eq(world->pool->head->used, 2);
