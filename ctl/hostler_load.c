@@ -41,6 +41,8 @@ hostler_load_report(const struct load_run *run)
 		fprintf(stderr, "hostler-load run: no connection to %s: %s\n",
 		    addr_format(&run->options->address, address),
 		    run->connect_errno ? strerror(run->connect_errno) : "not open in time");
+	if (!load_report_adds_up(run))
+		fputs("hostler-load run: the outcomes do not add up to the requests\n", stderr);
 	if (fflush(stdout) != 0) {
 		perror("hostler-load run: standard output");
 		return EXIT_FAILURE;

@@ -81,7 +81,8 @@ load_check_make(struct load_check *check, unsigned connection, uint64_t now, cha
 {
 	struct load_ledger *ledger = &check->ledgers[connection];
 
-	load_message_write(&check->message, connection, ledger->tail, to);
+	if (to)
+		load_message_write(&check->message, connection, ledger->tail, to);
 	*load_check_made(check, ledger, ledger->tail++) = now;
 	check->counts.requests++;
 	check->waiting++;
@@ -143,7 +144,7 @@ load_check_age(struct load_check *check, unsigned connection, uint64_t now)
 }
 
 static enum load_error
-load_check_error(const char *data, size_t length)
+load_check_kind(const char *data, size_t length)
 {
 	for (unsigned i = 0; i < LOAD_ERROR_COUNT; i++) {
 		if (strlen(load_errors[i]) == length && memcmp(load_errors[i], data, length) == 0)
@@ -157,30 +158,6 @@ load_check_on_late(struct load_check *check)
 {
 	check->counts.late++;
 	return LOAD_FOUND_LATE;
-}
-
-static enum load_found
-load_check_on_error(
-    struct load_check *check, struct load_ledger *ledger, uint64_t sequence, enum load_error error)
-{
-	if (!load_check_take(check, ledger, sequence))
-		return load_check_on_late(check);
-	check->counts.error++;
-	check->counts.errors[error]++;
-	return LOAD_FOUND_ERROR;
-}
-
-static enum load_found
-load_check_on_right(
-    struct load_check *check, struct load_ledger *ledger, uint64_t sequence, uint64_t now)
-{
-	uint64_t made = *load_check_made(check, ledger, sequence);
-
-	if (!load_check_take(check, ledger, sequence))
-		return load_check_on_late(check);
-	check->counts.right++;
-	histogram_add(&check->latency, now - made);
-	return LOAD_FOUND_RIGHT;
 }
 
 /* A request of the run that does not wait for a reply any more: did it have one? */
@@ -245,27 +222,97 @@ load_check_on_misplaced(
 	return LOAD_FOUND_WRONG;
 }
 
+static enum load_found
+load_check_on_right(
+    struct load_check *check, struct load_ledger *ledger, uint64_t sequence, uint64_t now)
+{
+	uint64_t made = *load_check_made(check, ledger, sequence);
+
+	if (!load_check_take(check, ledger, sequence))
+		return load_check_on_late(check);
+	check->counts.right++;
+	histogram_add(&check->latency, now - made);
+	return LOAD_FOUND_RIGHT;
+}
+
+static enum load_found
+load_check_on_error(
+    struct load_check *check, struct load_ledger *ledger, uint64_t sequence, enum load_error error)
+{
+	if (!load_check_take(check, ledger, sequence))
+		return load_check_on_late(check);
+	check->counts.error++;
+	check->counts.errors[error]++;
+	return LOAD_FOUND_ERROR;
+}
+
+static enum load_found
+load_check_on_wrong(struct load_check *check, unsigned connection)
+{
+	check->counts.wrong++;
+	load_check_rob(check, connection);
+	return LOAD_FOUND_WRONG;
+}
+
+static bool
+load_check_expects(const struct load_check *check, unsigned connection)
+{
+	return check->ledgers[connection].head < check->ledgers[connection].sent;
+}
+
 enum load_found
-load_check_reply(
+load_check_error(struct load_check *check, unsigned connection, enum load_error error, uint64_t now)
+{
+	struct load_ledger *ledger = &check->ledgers[connection];
+
+	load_check_age(check, connection, now);
+	if (!load_check_expects(check, connection))
+		return load_check_on_wrong(check, connection);
+	return load_check_on_error(check, ledger, ledger->head, error);
+}
+
+enum load_found
+load_check_wrong(struct load_check *check, unsigned connection, uint64_t now)
+{
+	load_check_age(check, connection, now);
+	return load_check_on_wrong(check, connection);
+}
+
+enum load_found
+load_check_any(struct load_check *check, unsigned connection, uint64_t now)
+{
+	load_check_age(check, connection, now);
+	if (!load_check_expects(check, connection))
+		return load_check_on_wrong(check, connection);
+	return load_check_on_right(
+	    check, &check->ledgers[connection], check->ledgers[connection].head, now);
+}
+
+enum load_found
+load_check_body(
     struct load_check *check, unsigned connection, const char *data, size_t length, uint64_t now)
 {
 	struct load_ledger *ledger = &check->ledgers[connection];
-	bool expected = ledger->head < ledger->sent;
 	unsigned whose = 0;
 	uint64_t sequence = 0;
 
 	load_check_age(check, connection, now);
-	if (expected && length >= 4 && memcmp(data, "ERR ", 4) == 0)
-		return load_check_on_error(
-		    check, ledger, ledger->head, load_check_error(data + 4, length - 4));
-	if (!load_message_find(&check->message, data, length, &whose, &sequence)) {
-		check->counts.wrong++;
-		load_check_rob(check, connection);
-		return LOAD_FOUND_WRONG;
-	}
-	if (!expected || whose != connection || sequence != ledger->head)
+	if (!load_message_find(&check->message, data, length, &whose, &sequence))
+		return load_check_on_wrong(check, connection);
+	if (!load_check_expects(check, connection) || whose != connection ||
+	    sequence != ledger->head)
 		return load_check_on_misplaced(check, connection, whose, sequence);
 	return load_check_on_right(check, ledger, sequence, now);
+}
+
+enum load_found
+load_check_reply(
+    struct load_check *check, unsigned connection, const char *data, size_t length, uint64_t now)
+{
+	if (length >= 4 && memcmp(data, "ERR ", 4) == 0)
+		return load_check_error(
+		    check, connection, load_check_kind(data + 4, length - 4), now);
+	return load_check_body(check, connection, data, length, now);
 }
 
 /* The reply names a request that waits: is it a good one? */
@@ -309,19 +356,47 @@ load_check_reply_to(struct load_check *check, unsigned connection, uint32_t id, 
 	return LOAD_FOUND_WRONG;
 }
 
+/* Whether no request of the present connection has its reply. */
+static bool
+load_check_is_fresh(const struct load_check *check, const struct load_ledger *ledger)
+{
+	for (uint64_t i = ledger->head; i < ledger->sent; i++) {
+		if (*load_check_made(check, ledger, i) == 0)
+			return false;
+	}
+	return ledger->head == ledger->first;
+}
+
 void
 load_check_break(struct load_check *check, unsigned connection)
 {
 	struct load_ledger *ledger = &check->ledgers[connection];
+	bool fresh = load_check_is_fresh(check, ledger);
 
 	for (uint64_t i = ledger->late; i < ledger->sent; i++) {
 		if (*load_check_made(check, ledger, i) == 0)
 			continue;
 		check->counts.broken++;
+		check->counts.broken_new += fresh;
 		check->waiting--;
 	}
 	check->counts.unsent += ledger->tail - ledger->sent;
 	check->waiting -= ledger->tail - ledger->sent;
 	ledger->lost = ledger->head;
 	ledger->first = ledger->head = ledger->late = ledger->sent = ledger->tail;
+}
+
+uint64_t
+load_check_outcomes(const struct load_check *check)
+{
+	const struct load_counts *counts = &check->counts;
+
+	return counts->right + counts->error + check->spoiled + counts->overdue + counts->broken +
+	       counts->unsent + check->waiting;
+}
+
+uint64_t
+load_check_stray(const struct load_check *check)
+{
+	return check->counts.wrong - check->spoiled;
 }

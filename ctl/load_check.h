@@ -41,6 +41,7 @@ enum load_error {
 	X(duplicate, "the reply to a request that already had one")                                \
 	X(overdue, "no reply within the timeout")                                                  \
 	X(broken, "sent, but the connection ended before the reply")                               \
+	X(broken_new, "those of them on connections that never answered a request")                \
 	X(unsent, "the connection ended before a byte of it was written")                          \
 	X(late, "right and error replies to overdue requests")
 
@@ -103,11 +104,11 @@ void load_check_close(struct load_check *check);
 
 /* Whether the connection may make another request: there is room, and none of it is overdue. */
 bool load_check_may_make(const struct load_check *check, unsigned connection);
-/* A request is made and its message written to `to`. Returns its id. */
+/* A request is made and its message written to `to`, unless that is NULL. Returns its id. */
 uint32_t load_check_make(struct load_check *check, unsigned connection, uint64_t now, char *to);
 /* So many messages of the present connection were written, the last one at least in part. */
 void load_check_sent(struct load_check *check, unsigned connection, uint64_t messages);
-/* A reply arrived. */
+/* A reply arrived; one that begins with ERR is an error. */
 enum load_found load_check_reply(
     struct load_check *check, unsigned connection, const char *data, size_t length, uint64_t now);
 /*
@@ -116,12 +117,30 @@ enum load_found load_check_reply(
  */
 enum load_found load_check_reply_to(struct load_check *check, unsigned connection, uint32_t id,
     unsigned status, const char *data, size_t length, uint64_t now);
+/* The same where errors are told by other means: the bytes are the message or wrong. */
+enum load_found load_check_body(
+    struct load_check *check, unsigned connection, const char *data, size_t length, uint64_t now);
+/* A reply arrived that is right for any request. */
+enum load_found load_check_any(struct load_check *check, unsigned connection, uint64_t now);
+/* A reply arrived that says: it could not be done. */
+enum load_found load_check_error(
+    struct load_check *check, unsigned connection, enum load_error error, uint64_t now);
+/* Something arrived that is the reply to no request. */
+enum load_found load_check_wrong(struct load_check *check, unsigned connection, uint64_t now);
 /* Counts what is overdue by now. Returns the age of the oldest request, 0 when there is none. */
 uint64_t load_check_age(struct load_check *check, unsigned connection, uint64_t now);
 /* The connection ended. */
 void load_check_break(struct load_check *check, unsigned connection);
 /* Whether every request of the connection has its reply. */
 bool load_check_answered(const struct load_check *check, unsigned connection);
+
+/*
+ * How many requests have an outcome or wait for one: always `requests`, if this account is right.
+ * What was sent is the same without `unsent`.
+ */
+uint64_t load_check_outcomes(const struct load_check *check);
+/* Wrong replies that are no request's outcome: unasked, or to one that had its outcome. */
+uint64_t load_check_stray(const struct load_check *check);
 
 /* "busy", …; "other" for what is none of them. */
 const char *load_check_error_text(enum load_error error);

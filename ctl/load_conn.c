@@ -8,12 +8,10 @@
 
 #include "common/addr.h"
 #include "common/clock.h"
-#include "common/codec.h"
 #include "ctl/load_report.h"
 #include "ctl/load_run.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <string.h>
@@ -108,10 +106,10 @@ load_conn_on_connected(struct load_conn *conn)
 static void
 load_conn_wrote(struct load_conn *conn, size_t length)
 {
-	size_t wire = conn->run->wire_size;
+	size_t request = conn->run->wire.request;
 
 	conn->written += length;
-	load_check_sent(&conn->run->check, conn->number, (conn->written + wire - 1) / wire);
+	load_check_sent(&conn->run->check, conn->number, (conn->written + request - 1) / request);
 }
 
 /* Returns how many bytes the socket took. An error is no end: the read side will tell. */
@@ -129,21 +127,25 @@ load_conn_write(struct load_conn *conn, const char *data, size_t length)
 	return (size_t)written;
 }
 
-/* One message with its framing. Returns its length. */
-static size_t
-load_conn_make(struct load_conn *conn, uint64_t now, char *to)
+/*
+ * Whether the peer has closed a connection that owes no reply. A client that connects again would
+ * see it before it sends, so this one looks, rather than send into a connection that is known to be
+ * over. True when the connection was ended.
+ */
+static bool
+load_conn_is_over(struct load_conn *conn)
 {
-	struct load_run *run = conn->run;
-	enum codec codec = run->options->protocol->codec;
-	size_t size = run->options->size;
-	size_t head = codec == CODEC_IDS ? CODEC_IDS_HEAD : codec_head(codec, size, to);
-	size_t tail = codec_tail(codec, false, to + head + size);
-	uint32_t id = load_check_make(&run->check, conn->number, now, to + head);
+	char byte;
+	ssize_t got;
 
-	if (codec == CODEC_IDS)
-		codec_head_ids(id, size, to);
-	conn->made++;
-	return head + size + tail;
+	if (!conn->run->options->reconnect || conn->replies == 0 ||
+	    !load_check_answered(&conn->run->check, conn->number))
+		return false;
+	got = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (got == 1 || (got == -1 && (errno == EAGAIN || errno == EINTR)))
+		return false;
+	load_conn_end(conn, got == 0 ? LOAD_CONN_IDLE : LOAD_CONN_PEER);
+	return true;
 }
 
 void
@@ -153,12 +155,15 @@ load_conn_send(struct load_conn *conn)
 	size_t length = 0, written;
 	uint64_t now;
 
-	if (conn->state != LOAD_CONN_OPEN || conn->mute || buf_length(&conn->out) > 0 ||
-	    !load_run_may_make(run, conn))
+	if (conn->state != LOAD_CONN_OPEN || conn->mute || conn->told ||
+	    buf_length(&conn->out) > 0 || !load_run_may_make(run, conn) || load_conn_is_over(conn))
 		return;
 	now = clock_now();
-	while (length + run->wire_size <= run->output_size && load_run_may_make(run, conn))
-		length += load_conn_make(conn, now, run->output + length);
+	while (length + run->wire.request <= run->output_size && load_run_may_make(run, conn)) {
+		load_wire_make(&run->wire, &run->check, conn->number, now, run->output + length);
+		conn->made++;
+		length += run->wire.request;
+	}
 	written = load_conn_write(conn, run->output, length);
 	if (conn->mute)
 		return;
@@ -187,55 +192,45 @@ load_conn_on_write(evutil_socket_t fd, short what, void *arg)
 		load_conn_send(conn);
 }
 
-/* One reply; `data` holds its status where there are ids. */
-static enum load_found
-load_conn_check_one(
-    struct load_conn *conn, enum codec_found got, struct codec_message *reply, uint64_t now)
+/* Books what was found. Returns whether it was a right reply. */
+static bool
+load_conn_book(
+    struct load_conn *conn, enum load_wire_found what, struct load_wire_reply *reply, uint64_t now)
 {
 	struct load_run *run = conn->run;
+	enum load_found found =
+	    load_wire_book(&run->wire, &run->check, conn->number, what, reply, now);
 
-	if (!run->options->ids || got != CODEC_MESSAGE)
-		return load_check_reply(&run->check, conn->number, reply->data, reply->length, now);
-	if (reply->length == 0)
-		return load_check_reply_to(
-		    &run->check, conn->number, reply->tag, UINT_MAX, NULL, 0, now);
-	return load_check_reply_to(&run->check, conn->number, reply->tag,
-	    (unsigned char)reply->data[0], reply->data + 1, reply->length - 1, now);
+	if (found >= LOAD_FOUND_WRONG)
+		load_report_reply(run, conn->number, found, reply);
+	conn->replies++;
+	conn->told = conn->told || reply->closes;
+	return found == LOAD_FOUND_RIGHT;
 }
 
-/* Checks every whole reply. Returns the bytes used, or -1 when no reply can be found any more. */
-static ssize_t
-load_conn_check(struct load_conn *conn, const char *data, size_t length, uint64_t now)
+/*
+ * Checks every whole reply; `used` is how many bytes they take, or -1 when no reply can be found
+ * any more. Returns whether one of them was right.
+ */
+static bool
+load_conn_check(struct load_conn *conn, char *data, size_t length, uint64_t now, ssize_t *used)
 {
-	struct load_run *run = conn->run;
-	struct codec_message reply = {0};
-	enum codec_found got;
-	enum load_found found;
-	size_t used = 0;
+	struct load_wire_reply reply;
+	enum load_wire_found found;
+	bool right = false;
 
-	for (; used < length; used += reply.used) {
-		got = codec_find(run->options->protocol->codec, data + used, length - used,
-		    run->largest_reply, &conn->scanned, &reply);
-		if (got == CODEC_MORE)
+	for (*used = 0; (size_t)*used < length; *used += (ssize_t)reply.used) {
+		found = load_wire_find(
+		    &conn->run->wire, &conn->reading, data + *used, length - (size_t)*used, &reply);
+		if (found == LOAD_WIRE_MORE)
 			break;
-		if (got == CODEC_TOO_LARGE)
-			reply =
-			    (struct codec_message){.data = data + used, .length = length - used};
-		if (got == CODEC_BAD) {
-			reply.data = data + used;
-			reply.length = reply.used;
+		right = load_conn_book(conn, found, &reply, now) || right;
+		if (found == LOAD_WIRE_DAMAGED) {
+			*used = -1;
+			break;
 		}
-		/* Nothing we send has a CR, so one in a reply belongs to what is checked. */
-		if (run->options->protocol->codec == CODEC_LINE)
-			reply.length += reply.tag;
-		found = load_conn_check_one(conn, got, &reply, now);
-		if (found >= LOAD_FOUND_WRONG)
-			load_report_reply(run, conn->number, found, reply.data, reply.length);
-		conn->replies++;
-		if (got == CODEC_TOO_LARGE)
-			return -1;
 	}
-	return (ssize_t)used;
+	return right;
 }
 
 /*
@@ -259,7 +254,7 @@ load_conn_read(struct load_conn *conn, char **data, size_t *length)
 		return got;
 	}
 	got = read(conn->fd, to + rest, LOAD_CONN_READ);
-	if (got > 0 && rest > 0) {
+	if (got >= 0 && rest > 0) {
 		memcpy(to, buf_bytes(&conn->in), rest);
 		buf_free(&conn->in);
 	}
@@ -278,37 +273,77 @@ load_conn_keep(struct load_conn *conn, const char *data, size_t length, size_t u
 		buf_consume(&conn->in, used);
 }
 
+/* Every request has its reply: why the connection ends now, if it does. */
+static bool
+load_conn_end_answered(struct load_conn *conn, bool closed)
+{
+	struct load_run *run = conn->run;
+
+	if (conn->state == LOAD_CONN_CLOSED) /* with the run, after its last reply */
+		return true;
+	if (!load_check_answered(&run->check, conn->number))
+		return false;
+	if (run->options->per_request && conn->state == LOAD_CONN_OPEN && conn->made > 0)
+		load_conn_end(conn, LOAD_CONN_DONE);
+	else if (conn->told || closed)
+		load_conn_end(conn, LOAD_CONN_IDLE);
+	else
+		return false;
+	return true;
+}
+
+/*
+ * The peer closed. What it left unfinished may be whole by that, or belongs to a request that is
+ * broken now; else nobody asked for it.
+ */
+static void
+load_conn_on_closed(struct load_conn *conn, char *data, size_t length)
+{
+	struct load_run *run = conn->run;
+	struct load_wire_reply reply;
+	uint64_t now = clock_now();
+	enum load_wire_found found =
+	    load_wire_end(&run->wire, &conn->reading, data, length, &reply);
+
+	if (found == LOAD_WIRE_REPLY ||
+	    (found == LOAD_WIRE_DAMAGED && load_check_answered(&run->check, conn->number)))
+		load_run_on_replies(run, load_conn_book(conn, found, &reply, now), now);
+	if (!load_conn_end_answered(conn, true))
+		load_conn_end(conn, LOAD_CONN_PEER);
+}
+
 static void
 load_conn_on_read(evutil_socket_t fd, short what, void *arg)
 {
 	struct load_conn *conn = arg;
-	struct load_run *run = conn->run;
 	size_t length;
 	char *data;
 	ssize_t got = load_conn_read(conn, &data, &length), used;
 	uint64_t now, before = conn->replies;
+	bool right;
 
 	(void)fd;
 	(void)what;
 	if (got == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
-	if (got <= 0) {
+	if (got == -1) {
 		load_conn_end(conn, LOAD_CONN_PEER);
 		return;
 	}
+	if (got == 0) {
+		load_conn_on_closed(conn, data, length);
+		return;
+	}
 	now = clock_now();
-	used = load_conn_check(conn, data, length, now);
+	right = load_conn_check(conn, data, length, now, &used);
 	if (used == -1) {
 		load_conn_end(conn, LOAD_CONN_DAMAGED);
 		return;
 	}
 	load_conn_keep(conn, data, length, (size_t)used);
 	if (conn->replies != before)
-		load_run_on_replies(run, now);
-	if (run->options->per_request && conn->state == LOAD_CONN_OPEN && conn->made > 0 &&
-	    load_check_answered(&run->check, conn->number))
-		load_conn_end(conn, LOAD_CONN_DONE);
-	else
+		load_run_on_replies(conn->run, right, now);
+	if (conn->replies == before || !load_conn_end_answered(conn, false))
 		load_conn_send(conn);
 }
 
@@ -330,9 +365,9 @@ load_conn_open(struct load_conn *conn, uint64_t now)
 	const struct addr *address = &run->options->address;
 	int fd;
 
-	conn->mute = false;
+	conn->mute = conn->told = false;
 	conn->written = conn->made = conn->replies = 0;
-	conn->scanned = 0;
+	conn->reading = (struct load_wire_state){0};
 	if (conn->since == 0)
 		conn->since = now;
 	fd = load_conn_socket(address);

@@ -9,6 +9,7 @@
 #define CTL_LOAD_CONN_H
 
 #include "common/buf.h"
+#include "ctl/load_wire.h"
 
 #include <event2/event.h>
 #include <event2/event_struct.h>
@@ -34,9 +35,10 @@ enum load_conn_state {
 	X(REFUSED, refused, "connections refused")                                                 \
 	X(TIMED_OUT, timed_out, "connections not open within the connect timeout")                 \
 	X(FAILED, failed, "connections that failed for another reason")                            \
-	X(PEER, closed_by_peer, "connections closed or reset by the peer")                         \
+	X(PEER, closed_by_peer, "connections that the peer closed or reset, not idle ones")        \
+	X(IDLE, closed_idle, "connections that the peer ended when it had answered everything")    \
 	X(SILENT, given_up, "connections closed because a request stayed overdue")                 \
-	X(DAMAGED, damaged, "connections closed because a reply was larger than any can be")       \
+	X(DAMAGED, damaged, "connections closed because what came was no reply")                   \
 	X(DONE, done, "connections closed after their only request")                               \
 	X(FINISHED, finished, "connections closed at the end of the run")
 
@@ -53,6 +55,7 @@ struct load_conn {
 	enum load_conn_state state;
 	int fd;
 	bool mute;        /* a write failed; what the peer said before may still be read */
+	bool told;        /* the peer said that it takes no further request */
 	bool tried;       /* the first attempt to connect has ended */
 	bool been_open;   /* some connection of this number was opened before */
 	uint64_t since;   /* when connect(2) was called first for this connection; 0: not yet */
@@ -60,9 +63,9 @@ struct load_conn {
 	uint64_t written; /* bytes, on this connection */
 	uint64_t made;    /* requests, for this connection */
 	uint64_t replies; /* on this connection */
-	size_t scanned;   /* for codec_find() */
-	struct buf in;    /* an unfinished reply */
-	struct buf out;   /* what the socket did not take */
+	struct load_wire_state reading; /* the unfinished reply */
+	struct buf in;                  /* its bytes */
+	struct buf out;                 /* what the socket did not take */
 	struct event read_event, write_event;
 	TAILQ_ENTRY(load_conn) entry; /* in a list of places without a connection */
 };

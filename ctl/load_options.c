@@ -17,15 +17,23 @@
 #define LOAD_OPTIONS_DEPTH_MAX    65536
 #define LOAD_OPTIONS_WAITING_MAX  (UINT64_C(1) << 24) /* connections times depth: 128 MiB */
 #define LOAD_OPTIONS_COUNT_MAX    UINT64_C(1000000000000000)
+#define LOAD_OPTIONS_PATH_MAX     4096
 #define LOAD_OPTIONS_DURATION_MAX (365 * 86400 * CLOCK_SECOND)
 
 static const struct load_protocol load_protocols[] = {
     {.name = "line", .codec = CODEC_LINE},
     {.name = "frame", .codec = CODEC_FRAME},
+    {.name = "http", .http = true},
 };
 
 /* --ids */
 static const struct load_protocol load_protocol_ids = {.name = "frame", .codec = CODEC_IDS};
+
+static const char *const load_expects[] = {
+    [LOAD_EXPECT_ECHO] = "echo",
+    [LOAD_EXPECT_UPPER] = "upper",
+    [LOAD_EXPECT_STATUS] = "status",
+};
 
 enum {
 	OPTION_CONNECTIONS = 256,
@@ -33,6 +41,8 @@ enum {
 	OPTION_PROTOCOL,
 	OPTION_IDS,
 	OPTION_EXPECT,
+	OPTION_EXPECT_STATUS,
+	OPTION_PATH,
 	OPTION_SIZE,
 	OPTION_DURATION,
 	OPTION_COUNT,
@@ -50,12 +60,15 @@ static const struct option load_options_table[] = {
     {"protocol", required_argument, NULL, OPTION_PROTOCOL},
     {"ids", no_argument, NULL, OPTION_IDS},
     {"expect", required_argument, NULL, OPTION_EXPECT},
+    {"expect-status", required_argument, NULL, OPTION_EXPECT_STATUS},
+    {"path", required_argument, NULL, OPTION_PATH},
     {"size", required_argument, NULL, OPTION_SIZE},
     {"duration", required_argument, NULL, OPTION_DURATION},
     {"count", required_argument, NULL, OPTION_COUNT},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"connect-timeout", required_argument, NULL, OPTION_CONNECT_TIMEOUT},
     {"per-request", no_argument, NULL, OPTION_PER_REQUEST},
+    {"new-connection", no_argument, NULL, OPTION_PER_REQUEST}, /* the same */
     {"reconnect", no_argument, NULL, OPTION_RECONNECT},
     {"hold", no_argument, NULL, OPTION_HOLD},
     {"json", no_argument, NULL, OPTION_JSON},
@@ -71,15 +84,18 @@ const char load_options_help[] =
     "\n"
     "  --connections N       open N connections (default 1)\n"
     "  --depth D             up to D requests of a connection wait for replies (default 1)\n"
-    "  --protocol NAME       line (default) or frame\n"
+    "  --protocol NAME       line (default), frame, or http: GET\n"
     "  --ids                 frames carry ids (ids = yes): replies may come in any order\n"
-    "  --expect REPLY        echo (default): the message itself; upper: it in capitals\n"
+    "  --expect REPLY        echo (default): the message itself; upper: it in capitals;\n"
+    "                        status (http, its default): no message, any body\n"
     "  --size BYTES          bytes of a message, 32 to 16M (default 64)\n"
+    "  --path /PATH          http: what to get (default /); a message goes behind a '?'\n"
+    "  --expect-status N     http: the status of a right reply (default 200)\n"
     "  --duration TIME       stop sending after TIME (default 10s, unless --count is given)\n"
     "  --count N             stop sending after N requests\n"
     "  --timeout TIME        a reply later than that is overdue (default 10s)\n"
     "  --connect-timeout TIME  a connection not open by then is given up (default 5s)\n"
-    "  --per-request         a new connection for each request\n"
+    "  --per-request, --new-connection  a new connection for each request\n"
     "  --reconnect           connect again when a connection ends; nothing is sent again\n"
     "  --hold                open all the connections before the first request is sent\n"
     "  --json                print one JSON object instead of the table\n"
@@ -94,6 +110,7 @@ const char load_options_help[] =
     "  hostler-load run --connections 100 --depth 8 --duration 30s --expect upper 10001\n"
     "  hostler-load run --connections 10000 --hold --count 50000 127.0.0.1:10001\n"
     "  hostler-load run --protocol frame --size 64K --json unix:/run/service.sock\n"
+    "  hostler-load run --protocol http --reconnect --connections 64 --path /health 8080\n"
     "  hostler-load run --connections 50 --reconnect --duration 1m 10001   (while you kill -9)\n";
 
 static bool load_options_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -146,16 +163,40 @@ load_options_set_protocol(struct load_options *options, const char *text)
 			return true;
 		}
 	}
-	return load_options_wrong("--protocol %s: expected line or frame", text);
+	return load_options_wrong("--protocol %s: expected line, frame or http", text);
+}
+
+const char *
+load_options_expect_text(enum load_expect expect)
+{
+	return load_expects[expect];
 }
 
 static bool
 load_options_set_expect(struct load_options *options, const char *text)
 {
-	options->upper = strcmp(text, "upper") == 0;
-	if (options->upper || strcmp(text, "echo") == 0)
-		return true;
-	return load_options_wrong("--expect %s: expected echo or upper", text);
+	for (size_t i = 0; i < sizeof(load_expects) / sizeof(load_expects[0]); i++) {
+		if (strcmp(load_expects[i], text) == 0) {
+			options->expect = (enum load_expect)i;
+			options->expect_given = true;
+			return true;
+		}
+	}
+	return load_options_wrong("--expect %s: expected echo, upper or status", text);
+}
+
+/* What can stand in a request line as it is. */
+static bool
+load_options_set_path(struct load_options *options, const char *text)
+{
+	bool good = text[0] == '/' && strlen(text) <= LOAD_OPTIONS_PATH_MAX;
+
+	for (const char *at = text; *at != '\0'; at++)
+		good = good && *at > ' ' && *at < 0x7f && *at != '#';
+	options->path = text;
+	return good || load_options_wrong("--path %s: expected /, then up to %u letters of ASCII "
+					  "without blanks and '#'",
+			   text, LOAD_OPTIONS_PATH_MAX);
 }
 
 /* One option that takes a value. */
@@ -190,6 +231,12 @@ load_options_set_value(struct load_options *options, int option, const char *nam
 		return load_options_set_duration(name, text, &options->timeout);
 	case OPTION_CONNECT_TIMEOUT:
 		return load_options_set_duration(name, text, &options->connect_timeout);
+	case OPTION_EXPECT_STATUS:
+		good = load_options_set_number(name, text, UNIT_COUNT, 200, 599, &number);
+		options->expect_status = (unsigned)number;
+		return good;
+	case OPTION_PATH:
+		return load_options_set_path(options, text);
 	case OPTION_PROTOCOL:
 		return load_options_set_protocol(options, text);
 	default:
@@ -223,6 +270,29 @@ load_options_set(struct load_options *options, int option, const char *name, con
 	}
 }
 
+/* What --protocol has to do with the others. */
+static bool
+load_options_check_protocol(struct load_options *options)
+{
+	bool http = options->protocol->http;
+
+	if (!http && (options->path || options->expect_status > 0))
+		return load_options_wrong("--path and --expect-status need --protocol http");
+	if (!http && options->expect == LOAD_EXPECT_STATUS)
+		return load_options_wrong("--expect status needs --protocol http");
+	if (options->ids && options->protocol->codec != CODEC_FRAME)
+		return load_options_wrong("--ids wants --protocol frame");
+	if (options->ids)
+		options->protocol = &load_protocol_ids;
+	if (http && !options->expect_given)
+		options->expect = LOAD_EXPECT_STATUS;
+	if (!options->path)
+		options->path = "/";
+	if (options->expect_status == 0)
+		options->expect_status = 200;
+	return true;
+}
+
 /* What no single option can tell. */
 static bool
 load_options_check(struct load_options *options, int argc, char **argv)
@@ -237,10 +307,8 @@ load_options_check(struct load_options *options, int argc, char **argv)
 		return load_options_wrong("%s", why);
 	if (!addr_is_unix(&options->address) && addr_port(&options->address) == 0)
 		return load_options_wrong("%s: nobody can connect to port 0", argv[0]);
-	if (options->ids && options->protocol->codec != CODEC_FRAME)
-		return load_options_wrong("--ids wants --protocol frame");
-	if (options->ids)
-		options->protocol = &load_protocol_ids;
+	if (!load_options_check_protocol(options))
+		return false;
 	if (options->per_request && options->depth > 1)
 		return load_options_wrong("--per-request and --depth above 1 exclude each other");
 	if (options->per_request && options->hold)

@@ -12,8 +12,12 @@
 /* A way to send messages over a connection: one row each. */
 struct load_protocol {
 	const char *name;
-	enum codec codec;
+	enum codec codec; /* unless `http` */
+	bool http;
 };
+
+/* What is right: the message; the message in capitals; a reply of the expected status (http). */
+enum load_expect { LOAD_EXPECT_ECHO, LOAD_EXPECT_UPPER, LOAD_EXPECT_STATUS };
 
 /* All durations are nanoseconds. */
 struct load_options {
@@ -25,9 +29,12 @@ struct load_options {
 	uint64_t duration; /* 0: until `count` */
 	uint64_t count;    /* requests; 0: until `duration` */
 	uint64_t timeout, connect_timeout;
-	bool ids;         /* frames carry ids, replies a status; they come in any order */
-	bool upper;       /* replies are the messages in capitals, else the messages */
-	bool per_request; /* a new connection for each */
+	bool ids; /* frames carry ids, replies a status; they come in any order */
+	enum load_expect expect;
+	bool expect_given;
+	const char *path;       /* http; borrows from the command line */
+	unsigned expect_status; /* http */
+	bool per_request;       /* a new connection for each */
 	bool reconnect;
 	bool hold; /* every connection is opened before the first request */
 	bool json;
@@ -37,6 +44,8 @@ enum load_options_result { LOAD_OPTIONS_RUN, LOAD_OPTIONS_HELP, LOAD_OPTIONS_WRO
 
 /* Reads the arguments behind the word `run` (argv[0]). What is wrong is told on standard error. */
 enum load_options_result load_options_read(struct load_options *options, int argc, char **argv);
+/* "echo", "upper" or "status". */
+const char *load_options_expect_text(enum load_expect expect);
 /* The help of `hostler-load run`. */
 extern const char load_options_help[];
 

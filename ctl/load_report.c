@@ -31,19 +31,21 @@ static const struct {
 
 void
 load_report_reply(struct load_run *run, unsigned connection, enum load_found found,
-    const char *data, size_t length)
+    const struct load_wire_reply *reply)
 {
 	char shown[LOAD_REPORT_SHOWN * ESCAPE_MOST];
+	size_t length = reply->shown_length;
 	size_t part = length < LOAD_REPORT_SHOWN ? length : LOAD_REPORT_SHOWN;
 	int escaped;
 
 	if (run->samples >= LOAD_REPORT_SAMPLES)
 		return;
 	run->samples++;
-	escaped = (int)escape_text(shown, data, part);
-	fprintf(stderr, "hostler-load run: %s reply on connection %u, %zu bytes: %.*s%s\n",
-	    found == LOAD_FOUND_DUPLICATE ? "duplicate" : "wrong", connection, length, escaped,
-	    shown, part < length ? "..." : "");
+	escaped = (int)escape_text(shown, reply->shown, part);
+	fprintf(stderr, "hostler-load run: %s reply on connection %u%s%s%s, %zu bytes: %.*s%s\n",
+	    found == LOAD_FOUND_DUPLICATE ? "duplicate" : "wrong", connection,
+	    reply->why ? " (" : "", reply->why ? reply->why : "", reply->why ? ")" : "", length,
+	    escaped, shown, part < length ? "..." : "");
 	if (run->samples == LOAD_REPORT_SAMPLES)
 		fputs("hostler-load run: further ones are counted only\n", stderr);
 }
@@ -83,6 +85,13 @@ load_report_errors(const struct load_counts *counts, FILE *out)
 	}
 }
 
+static uint64_t
+load_report_outcomes(const struct load_run *run)
+{
+	/* When a run was interrupted what still waited is `pending`, otherwise nothing waits. */
+	return load_check_outcomes(&run->check) - run->check.waiting + run->pending;
+}
+
 static void
 load_report_counts(const struct load_run *run, FILE *out)
 {
@@ -93,16 +102,21 @@ load_report_counts(const struct load_run *run, FILE *out)
 	load_report_row(out, "\n  error", counts->error);
 	load_report_errors(counts, out);
 	load_report_row(out, "\n  wrong", counts->wrong);
+	if (load_check_stray(&run->check) > 0)
+		fprintf(out, "   in no request's place %" PRIu64, load_check_stray(&run->check));
 	load_report_row(out, "\n  duplicate", counts->duplicate);
 	load_report_row(out, "\n  overdue", counts->overdue);
 	if (counts->late > 0)
 		fprintf(out, "   answered too late %" PRIu64, counts->late);
 	load_report_row(out, "\n  broken", counts->broken);
+	if (counts->broken_new > 0)
+		fprintf(out, "   on new connections %" PRIu64, counts->broken_new);
 	load_report_row(out, "\n  unsent", counts->unsent);
 	if (run->interrupted) {
 		load_report_row(out, "\n  pending", run->pending);
 		fputs("   (interrupted)", out);
 	}
+	load_report_row(out, "\noutcomes", load_report_outcomes(run));
 	fputs("\n", out);
 }
 
@@ -146,8 +160,9 @@ load_report_connections(const struct load_run *run, FILE *out)
 	    [LOAD_CONN_TIMED_OUT] = "not open in time",
 	    [LOAD_CONN_FAILED] = "failed",
 	    [LOAD_CONN_PEER] = "closed by the peer",
+	    [LOAD_CONN_IDLE] = "closed by it when idle",
 	    [LOAD_CONN_SILENT] = "given up",
-	    [LOAD_CONN_DAMAGED] = "with a reply too large",
+	    [LOAD_CONN_DAMAGED] = "with a damaged reply",
 	};
 	char text[LOAD_REPORT_TIME];
 
@@ -165,26 +180,54 @@ load_report_connections(const struct load_run *run, FILE *out)
 	fputs("\n", out);
 }
 
+/* What a request is. */
+static void
+load_report_asked(const struct load_options *options, FILE *out)
+{
+	if (options->protocol->http)
+		fprintf(out, ", GET %s", options->path);
+	else
+		fprintf(out, ", %s%s", options->protocol->codec == CODEC_LINE ? "lines" : "frames",
+		    options->ids ? " with ids" : "");
+	if (options->expect != LOAD_EXPECT_STATUS)
+		fprintf(
+		    out, " %s %zu bytes", options->protocol->http ? "with" : "of", options->size);
+}
+
+/* What a right reply is. */
+static void
+load_report_expected(const struct load_options *options, FILE *out)
+{
+	static const char *const texts[] = {
+	    [LOAD_EXPECT_ECHO] = "an echo",
+	    [LOAD_EXPECT_UPPER] = "capitals",
+	    [LOAD_EXPECT_STATUS] = "any body",
+	};
+
+	fprintf(out, ", expecting %s", texts[options->expect]);
+	if (options->protocol->http)
+		fprintf(out, " with status %u", options->expect_status);
+}
+
 void
 load_report_table(const struct load_run *run, FILE *out)
 {
 	const struct load_options *options = run->options;
 	char address[ADDR_TEXT_MAX], text[LOAD_REPORT_TIME];
 
-	fprintf(out, "%s, %s of %zu bytes, %u connection%s, depth %u, expecting %s%s\n",
-	    addr_format(&options->address, address),
-	    options->protocol->codec == CODEC_LINE ? "lines"
-	    : options->ids                         ? "frames with ids"
-						   : "frames",
-	    options->size, options->connections, options->connections == 1 ? "" : "s",
-	    options->depth, options->upper ? "capitals" : "an echo",
-	    options->per_request ? ", a connection for each request" : "");
+	fputs(addr_format(&options->address, address), out);
+	load_report_asked(options, out);
+	fprintf(out, ", %u connection%s, depth %u", options->connections,
+	    options->connections == 1 ? "" : "s", options->depth);
+	load_report_expected(options, out);
+	fputs(options->per_request ? ", a connection for each request\n" : "\n", out);
 	load_report_counts(run, out);
 	fprintf(out, "%-14s %12.2f s\n", "time", load_run_seconds(run));
 	fprintf(out, "%-14s %12.0f right replies/s\n", "rate", load_report_rate(run));
 	load_report_latency(run, out);
-	fprintf(out, "%-14s %12s   longest time without any reply\n", "gap",
+	fprintf(out, "%-14s %12s   longest time without any reply", "gap",
 	    load_report_time(run->gap, text));
+	fprintf(out, ", without a right one %s\n", load_report_time(run->gap_right, text));
 	load_report_connections(run, out);
 }
 
@@ -203,7 +246,11 @@ load_report_json_requests(const struct load_run *run)
 #define X(name, help) json_object_set_new(object, #name, json_integer((json_int_t)counts->name));
 	LOAD_COUNTS(X)
 #undef X
+	json_object_set_new(
+	    object, "stray", json_integer((json_int_t)load_check_stray(&run->check)));
 	json_object_set_new(object, "pending", json_integer((json_int_t)run->pending));
+	json_object_set_new(
+	    object, "outcomes", json_integer((json_int_t)load_report_outcomes(run)));
 	for (unsigned i = 0; i < LOAD_ERROR_COUNT; i++)
 		json_object_set_new(errors, load_check_error_text((enum load_error)i),
 		    json_integer((json_int_t)counts->errors[i]));
@@ -221,6 +268,9 @@ load_report_json_latency(const struct load_run *run)
 		json_object_set_new(object, load_report_percentiles[i].key,
 		    load_report_seconds(
 			histogram_percentile(latency, load_report_percentiles[i].percent)));
+	json_object_set_new(object, "count", json_integer((json_int_t)latency->count));
+	json_object_set_new(object, "mean",
+	    load_report_seconds(latency->count > 0 ? latency->sum / latency->count : 0));
 	json_object_set_new(object, "max", load_report_seconds(latency->max));
 	return object;
 }
@@ -250,7 +300,12 @@ load_report_json_settings(const struct load_options *options)
 	    object, "address", json_string(addr_format(&options->address, address)));
 	json_object_set_new(object, "protocol", json_string(options->protocol->name));
 	json_object_set_new(object, "ids", json_boolean(options->ids));
-	json_object_set_new(object, "expect", json_string(options->upper ? "upper" : "echo"));
+	json_object_set_new(
+	    object, "expect", json_string(load_options_expect_text(options->expect)));
+	json_object_set_new(
+	    object, "path", options->protocol->http ? json_string(options->path) : json_null());
+	json_object_set_new(object, "expect_status",
+	    options->protocol->http ? json_integer(options->expect_status) : json_null());
 	json_object_set_new(object, "connections", json_integer(options->connections));
 	json_object_set_new(object, "depth", json_integer(options->depth));
 	json_object_set_new(object, "size", json_integer((json_int_t)options->size));
@@ -272,12 +327,19 @@ load_report_json(const struct load_run *run, FILE *out)
 	json_object_set_new(object, "seconds", json_real(load_run_seconds(run)));
 	json_object_set_new(object, "rate", json_real(load_report_rate(run)));
 	json_object_set_new(object, "gap", load_report_seconds(run->gap));
+	json_object_set_new(object, "gap_right", load_report_seconds(run->gap_right));
 	json_object_set_new(object, "opening", load_report_seconds(load_report_opening(run)));
 	json_object_set_new(object, "interrupted", json_boolean(run->interrupted));
 	json_object_set_new(object, "status", json_integer(load_report_status(run)));
 	json_dumpf(object, out, JSON_COMPACT);
 	fputs("\n", out);
 	json_decref(object);
+}
+
+bool
+load_report_adds_up(const struct load_run *run)
+{
+	return load_report_outcomes(run) == run->check.counts.requests;
 }
 
 int
@@ -287,5 +349,6 @@ load_report_status(const struct load_run *run)
 
 	if (run->opened == 0)
 		return run->interrupted ? 0 : 3;
-	return counts->wrong > 0 || counts->duplicate > 0 || counts->overdue > 0;
+	return counts->wrong > 0 || counts->duplicate > 0 || counts->overdue > 0 ||
+	       !load_report_adds_up(run);
 }

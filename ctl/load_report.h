@@ -3,7 +3,9 @@
 #define CTL_LOAD_REPORT_H
 
 #include "ctl/load_check.h"
+#include "ctl/load_wire.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdio.h>
 
@@ -11,11 +13,14 @@ struct load_run;
 
 /* Shows a wrong or duplicate reply on standard error; only the first few of a run. */
 void load_report_reply(struct load_run *run, unsigned connection, enum load_found found,
-    const char *data, size_t length);
+    const struct load_wire_reply *reply);
 
 void load_report_table(const struct load_run *run, FILE *out);
 /* One JSON object and a newline. */
 void load_report_json(const struct load_run *run, FILE *out);
+/* Whether the outcomes add up to the requests. If not, the mistake is ours and no figure is true.
+ */
+bool load_report_adds_up(const struct load_run *run);
 /* The exit status that goes with it: 0, 1 or 3. */
 int load_report_status(const struct load_run *run);
 

@@ -27,7 +27,6 @@
 #define LOAD_RUN_TICK        (50 * CLOCK_MS) /* at most */
 #define LOAD_RUN_RELEASE     256             /* places that send their first requests at once */
 #define LOAD_RUN_CLOSING     CLOCK_SECOND    /* for the peers' last bytes */
-#define LOAD_RUN_REPLY       4096            /* bytes that a reply may be longer than a request */
 
 static struct timeval
 load_run_timeval(uint64_t nanoseconds)
@@ -166,7 +165,7 @@ load_run_begin(struct load_run *run, uint64_t now)
 	if (run->sending || run->stopping)
 		return;
 	run->sending = true;
-	run->began = run->last_reply = now;
+	run->began = run->last_reply = run->last_right = now;
 	if (run->options->duration > 0)
 		event_add(run->duration, &duration);
 	load_run_on_release(-1, 0, run);
@@ -204,14 +203,25 @@ load_run_on_open(struct load_run *run, struct load_conn *conn)
 	load_pace(run, now);
 }
 
+/* The time since `last` was without what is counted there. */
+static void
+load_run_measure(uint64_t *gap, uint64_t last, uint64_t now)
+{
+	if (now > last && now - last > *gap)
+		*gap = now - last;
+}
+
 void
-load_run_on_replies(struct load_run *run, uint64_t now)
+load_run_on_replies(struct load_run *run, bool right, uint64_t now)
 {
 	if (run->finishing)
 		return;
-	if (now - run->last_reply > run->gap)
-		run->gap = now - run->last_reply;
+	load_run_measure(&run->gap, run->last_reply, now);
 	run->last_reply = now;
+	if (right) {
+		load_run_measure(&run->gap_right, run->last_right, now);
+		run->last_right = now;
+	}
 	if (run->check.waiting == 0)
 		load_run_look(run, now);
 }
@@ -224,7 +234,7 @@ load_run_lose_request(struct load_run *run, const struct load_conn *conn, uint64
 		return;
 	if (!load_check_may_make(&run->check, conn->number))
 		return;
-	load_check_make(&run->check, conn->number, now, run->output);
+	load_check_make(&run->check, conn->number, now, NULL);
 	load_check_break(&run->check, conn->number);
 }
 
@@ -366,32 +376,18 @@ load_run_seed(void)
 	return seed;
 }
 
-/* Bytes around a message. */
-static size_t
-load_run_framing(enum codec codec)
-{
-	switch (codec) {
-	case CODEC_FRAME:
-		return CODEC_HEAD_MAX;
-	case CODEC_IDS:
-		return CODEC_IDS_HEAD;
-	default:
-		return 1;
-	}
-}
-
 static void
 load_run_open_places(struct load_run *run)
 {
 	const struct load_options *options = run->options;
 
-	run->wire_size = options->size + load_run_framing(options->protocol->codec);
-	run->largest_reply = options->size + LOAD_RUN_REPLY;
-	run->output_size = run->wire_size > LOAD_RUN_OUTPUT ? run->wire_size : LOAD_RUN_OUTPUT;
-	run->output = mem_alloc(run->output_size + CODEC_TAIL_MAX, 1);
+	load_wire_open(&run->wire, options);
+	run->output_size =
+	    run->wire.request > LOAD_RUN_OUTPUT ? run->wire.request : LOAD_RUN_OUTPUT;
+	run->output = mem_alloc(run->output_size, 1);
 	run->input = mem_alloc(LOAD_CONN_REST + LOAD_CONN_READ, 1);
 	load_check_open(&run->check, options->connections, options->depth, options->size,
-	    options->upper, options->timeout, load_run_seed());
+	    options->expect == LOAD_EXPECT_UPPER, options->timeout, load_run_seed());
 	run->conns = mem_alloc(options->connections, sizeof(*run->conns));
 	run->alive = options->connections;
 	TAILQ_INIT(&run->queue);
@@ -411,8 +407,10 @@ load_run_close(struct load_run *run)
 		if (run->conns[i].state != LOAD_CONN_CLOSED)
 			load_conn_end(&run->conns[i], LOAD_CONN_FINISHED);
 	}
-	if (run->began > 0 && run->ended - run->last_reply > run->gap)
-		run->gap = run->ended - run->last_reply;
+	if (run->began > 0) {
+		load_run_measure(&run->gap, run->last_reply, run->ended);
+		load_run_measure(&run->gap_right, run->last_right, run->ended);
+	}
 }
 
 int
@@ -458,6 +456,7 @@ load_run_free(struct load_run *run)
 	if (run->base)
 		event_base_free(run->base);
 	load_check_close(&run->check);
+	load_wire_close(&run->wire);
 	free(run->conns);
 	free(run->input);
 	free(run->output);

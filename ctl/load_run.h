@@ -8,6 +8,7 @@
 #include "ctl/load_check.h"
 #include "ctl/load_conn.h"
 #include "ctl/load_options.h"
+#include "ctl/load_wire.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
@@ -19,6 +20,7 @@ TAILQ_HEAD(load_conn_list, load_conn);
 struct load_run {
 	const struct load_options *options; /* borrows */
 	struct load_check check;
+	struct load_wire wire;
 	struct load_conn *conns;      /* owns; one for each connection number */
 	struct load_conn_list queue;  /* places that want to connect, first come first served */
 	struct load_conn_list paused; /* places that go to `queue` at their time, in order of it */
@@ -29,11 +31,9 @@ struct load_run {
 	struct event *duration;   /* owns; sending is over */
 	struct event *closing;    /* owns; waiting for the peers' last bytes is over */
 	struct event *signals[2]; /* owns; SIGINT, SIGTERM */
-	char *input;          /* owns; what one read takes, with an unfinished reply before it */
-	char *output;         /* owns; what one write takes */
-	size_t output_size;   /* bytes */
-	size_t largest_reply; /* bytes */
-	size_t wire_size;     /* bytes of a message with its framing */
+	char *input;        /* owns; what one read takes, with an unfinished reply before it */
+	char *output;       /* owns; what one write takes */
+	size_t output_size; /* bytes */
 
 	unsigned connecting; /* connections under way */
 	unsigned open;       /* connections open or closing */
@@ -53,8 +53,9 @@ struct load_run {
 	uint64_t began;      /* sending */
 	uint64_t stopped;    /* sending */
 	uint64_t ended;      /* waiting for replies */
-	uint64_t last_reply;
+	uint64_t last_reply, last_right;
 	uint64_t gap;       /* nanoseconds; the longest time without a reply */
+	uint64_t gap_right; /* nanoseconds; the longest time without a right one */
 	uint64_t last_open; /* when a connection was open last */
 
 	uint64_t opened, reconnected;
@@ -70,7 +71,8 @@ double load_run_seconds(const struct load_run *run);
 
 /* For load_conn.c: */
 void load_run_on_open(struct load_run *run, struct load_conn *conn);
-void load_run_on_replies(struct load_run *run, uint64_t now);
+/* Replies were booked; some of them were right. */
+void load_run_on_replies(struct load_run *run, bool right, uint64_t now);
 void load_run_on_end(struct load_run *run, struct load_conn *conn, enum load_conn_reason reason);
 bool load_run_may_make(const struct load_run *run, const struct load_conn *conn);
 

@@ -7,6 +7,7 @@ import asyncio
 import fcntl
 import json
 import os
+import re
 import signal
 import socket
 import struct
@@ -36,6 +37,9 @@ class Client:
             if self.peer.protocol == "frame":
                 head = await self.reader.readexactly(4)
                 message = await self.reader.readexactly(struct.unpack(">I", head)[0])
+            elif self.peer.protocol == "http":
+                self.head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+                message = self.head.split()[1].replace("&", "?").rpartition("?")[2].encode()
             else:
                 message = (await self.reader.readuntil(b"\n"))[:-1]
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -46,6 +50,8 @@ class Client:
     async def send(self, message):
         if self.peer.protocol == "frame":
             await self.send_raw(struct.pack(">I", len(message)) + message)
+        elif self.peer.protocol == "http":
+            await self.send_http(message)
         else:
             await self.send_raw(message + b"\n")
 
@@ -55,6 +61,15 @@ class Client:
             await self.writer.drain()
         except ConnectionError:
             pass
+
+    async def send_http(self, body, status=200, fields=(), length=True):
+        lines = [f"HTTP/1.1 {status} x", *fields, *([f"Content-Length: {len(body)}"] * length)]
+        await self.send_raw("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def hold_back(self):
+        """What is sent from now on leaves together with the FIN, in one segment."""
+        raw = self.writer.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
 
     def reset(self):
         """Closes with RST instead of FIN."""
@@ -76,7 +91,7 @@ async def upper(client):
 class Peer:
     """Serves each connection with `behave(client)` until that returns; then the connection ends."""
 
-    def __init__(self, behave, protocol="line", path=None, family=socket.AF_INET):
+    def __init__(self, behave, protocol="line", path=None, family=socket.AF_INET, port=0):
         self.behave = behave
         self.protocol = protocol
         self.received = []
@@ -88,7 +103,8 @@ class Peer:
             self.listener.bind(path)
             self.address = f"unix:{path}"
         else:
-            self.listener.bind(("127.0.0.1" if family == socket.AF_INET else "::1", 0))
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind(("127.0.0.1" if family == socket.AF_INET else "::1", port))
             host, self.port = self.listener.getsockname()[:2]
             host = f"[{host}]" if family == socket.AF_INET6 else host
             self.address = f"{host}:{self.port}"
@@ -152,7 +168,7 @@ class Result:
 
     def counts(self):
         """The outcomes that are not zero."""
-        names = "right error wrong duplicate overdue broken unsent late pending".split()
+        names = "right error wrong duplicate overdue broken broken_new unsent late pending".split()
         return {name: self.requests[name] for name in names if self.requests[name]}
 
 
@@ -164,18 +180,21 @@ def run(*arguments, status=0, **more):
     assert process.returncode == status, process.stdout + process.stderr
     result = Result(process, time.monotonic() - began)
     assert result.all["status"] == status
+    assert result.requests["outcomes"] == result.requests["requests"]
+    assert result.all["gap_right"] >= result.all["gap"]
     return result
 
 
 def assert_balanced(result):
     """Where no reply was one too many, the outcomes add up to the requests."""
+    assert result.requests["stray"] == 0
     ends = "right error wrong overdue broken unsent pending".split()
     assert sum(result.requests[end] for end in ends) == result.requests["requests"]
     assert sum(result.requests["errors"].values()) == result.requests["error"]
 
 
 def connections_in_state(state, port):
-    """How many sockets are connected (01) or connecting (02) to this port, as the kernel says."""
+    """How many sockets are connected (01), connecting (02) or half-closed (08) to this port, as the kernel says."""
     with open("/proc/net/tcp") as table:
         rows = [line.split() for line in table][1:]
     return sum(row[2] == f"0100007F:{port:04X}" and row[3] == state for row in rows)
@@ -211,6 +230,8 @@ def test_right(protocol, expect, connections, depth, size, count):
     assert peer.received[0] != peer.received[0].upper()
     latency = result.all["latency"]
     assert 0 < latency["p50"] <= latency["p90"] <= latency["p99"] <= latency["max"]
+    assert latency["count"] == count
+    assert 0 < latency["mean"] <= latency["max"]
     assert result.connections["closed_by_peer"] == 0
     assert result.all["rate"] == pytest.approx(count / result.all["seconds"])
 
@@ -535,7 +556,7 @@ def test_reply_to_a_broken_request_is_wrong_on_the_next_connection():
 
     with Peer(behave) as peer:
         result = run("--reconnect", "--count", 5, peer.address, status=1)
-    assert result.counts() == {"right": 3, "wrong": 1, "broken": 1}
+    assert result.counts() == {"right": 3, "wrong": 1, "broken": 1, "broken_new": 1}
 
 
 def test_per_request_goes_on_after_a_broken_one():
@@ -546,7 +567,7 @@ def test_per_request_goes_on_after_a_broken_one():
 
     with Peer(behave) as peer:
         result = run("--per-request", "--count", 10, peer.address)
-    assert result.counts() == {"right": 5, "broken": 5}
+    assert result.counts() == {"right": 5, "broken": 5, "broken_new": 5}
     assert len(set(peer.received)) == 10
 
 
@@ -646,6 +667,413 @@ def test_gap():
     assert result.all["latency"]["p50"] < 0.2
 
 
+# --- a client that is told to connect again
+
+
+def closing_after(count):
+    """Each connection ends with its reply number `count`: reply and FIN arrive together."""
+
+    async def behave(client):
+        for number in range(count):
+            message = await client.receive()
+            if message is None:
+                return
+            if number == count - 1:
+                client.hold_back()
+            await client.send(message)
+
+    return behave
+
+
+@pytest.mark.parametrize("protocol", ["line", "frame", "http"])
+def test_reconnects_when_an_idle_connection_is_closed(protocol):
+    with Peer(closing_after(3), protocol) as peer:
+        result = run(
+            "--protocol", protocol, "--expect", "echo", "--reconnect", "--connections", 4,
+            "--count", 120, peer.address,
+        )  # fmt: skip
+    assert result.counts() == {"right": 120}
+    assert_balanced(result)
+    assert result.connections["closed_by_peer"] == 0
+    assert result.connections["closed_idle"] >= 36
+    assert result.connections["reconnected"] == result.connections["opened"] - 4 >= 36
+    assert len(set(peer.received)) == 120
+
+
+@pytest.mark.parametrize("protocol", ["line", "http"])
+def test_a_connection_that_has_nothing_to_ask_is_closed(protocol):
+    async def behave(client):
+        await client.send(await client.receive())
+        if client.number == 0:
+            await client.peer.clients[1].receive()  # so the second one waits already
+            client.writer.close()
+            while connections_in_state("01", peer.port) + connections_in_state("08", peer.port) > 1:
+                await asyncio.sleep(0.001)  # until the client has closed too
+            client.peer.closed.set()
+
+    async def second(client):
+        if client.number == 0:
+            while len(client.peer.clients) < 2:
+                await asyncio.sleep(0.001)
+            return await behave(client)
+        while not client.peer.closed.is_set():
+            await asyncio.sleep(0.001)
+        await client.send(client.peer.received[-1])
+
+    with Peer(second, protocol) as peer:
+        peer.closed = threading.Event()
+        result = run(
+            "--protocol", protocol, "--expect", "echo", "--connections", 2, "--count", 2,
+            peer.address,
+        )  # fmt: skip
+    assert result.counts() == {"right": 2}
+    assert result.connections["closed_idle"] == 1
+    assert result.connections["finished"] == 1
+
+
+def test_without_reconnect_a_closed_connection_ends():
+    with Peer(closing_after(3)) as peer:
+        result = run("--connections", 2, "--count", 100, peer.address)
+    assert result.requests["right"] == result.requests["requests"] - result.requests["broken"] == 6
+    assert result.connections["opened"] == 2
+
+
+@pytest.mark.parametrize("protocol", ["line", "frame", "http"])
+def test_broken_on_used_and_on_new_connections(protocol):
+    """Odd connections answer nothing, even ones two requests; then all of them close."""
+
+    async def behave(client):
+        for _ in range(0 if client.number % 2 else 2):
+            message = await client.receive()
+            if message is None:
+                return
+            await client.send(message)
+        await client.receive()
+
+    with Peer(behave, protocol) as peer:
+        result = run(
+            "--protocol", protocol, "--expect", "echo", "--reconnect", "--count", 40, peer.address
+        )
+    assert result.counts() == {"right": 20, "broken": 20, "broken_new": 10}
+    assert result.connections["closed_by_peer"] == 20
+    assert result.connections["closed_idle"] == 0
+    assert_balanced(result)
+
+
+def test_a_reset_is_not_idle():
+    async def behave(client):
+        await client.send(await client.receive())
+        if client.number == 0:
+            client.reset()
+        else:
+            await echo(client)
+
+    with Peer(behave) as peer:
+        result = run("--reconnect", "--count", 10, peer.address)
+    assert result.connections["closed_by_peer"] == 1
+    assert result.connections["closed_idle"] == 0
+    assert_balanced(result)
+
+
+def test_rest_of_a_reply_that_nobody_asked_for_is_wrong():
+    async def behave(client):
+        await client.send(await client.receive())
+        await client.send_raw(b"and furthermore")
+
+    with Peer(behave) as peer:
+        result = run("--count", 1, peer.address, status=1)
+    assert result.counts() == {"right": 1, "wrong": 1}
+    assert result.requests["stray"] == 1
+    assert "cut short" in result.stderr
+
+
+def test_refused_while_the_server_is_away():
+    """Between two servers on a port connections are refused, and that is all that happens."""
+    port = free_port()
+    first = Peer(closing_after(5), port=port)
+    with first:
+        process = subprocess.Popen(
+            [LOAD, "run", "--json", "--reconnect", "--connections", "4", "--duration", "2s",
+             str(port)],
+            stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        wait_for(lambda: len(first.received) > 20, "requests")
+        first.loop.call_soon_threadsafe(first.stop_listening)
+        wait_for(lambda: not connections_in_state("01", port), "no connection")
+    with Peer(echo, port=port) as second:
+        wait_for(lambda: len(second.received) > 20, "requests to the second server")
+        result = json.loads(process.communicate(timeout=PATIENCE)[0])
+    assert result["connections"]["refused"] > 0
+    assert result["requests"]["wrong"] == result["requests"]["overdue"] == 0
+    assert result["requests"]["right"] >= len(second.received) + 20
+    assert result["requests"]["outcomes"] == result["requests"]["requests"]
+
+
+def test_gap_without_right_replies():
+    async def behave(client):
+        began = None
+        while (message := await client.receive()) is not None:
+            began = began or time.monotonic()
+            if 0.2 < time.monotonic() - began < 0.6:
+                await client.send(b"ERR busy")
+                await asyncio.sleep(0.01)  # a pace, so that errors are few
+            else:
+                await client.send(message)
+
+    with Peer(behave) as peer:
+        result = run("--duration", "1s", peer.address)
+    assert result.counts().keys() == {"right", "error"}
+    assert 0.38 < result.all["gap_right"] < 0.9
+    assert result.all["gap"] < 0.3
+
+
+# --- http
+
+
+@pytest.mark.parametrize("expect", ["echo", "upper", "status"])
+@pytest.mark.parametrize("more", [[], ["--depth", 16], ["--per-request"], ["--new-connection"]])
+def test_http_right(expect, more):
+    with Peer(upper if expect == "upper" else echo, "http") as peer:
+        result = run(
+            "--protocol", "http", "--expect", expect, "--connections", 3, "--count", 200, *more,
+            peer.address,
+        )  # fmt: skip
+    assert result.counts() == {"right": 200}
+    assert_balanced(result)
+    assert len(peer.received) == 200
+    assert len(set(peer.received)) == (1 if expect == "status" else 200)
+    assert peer.accepted >= 200 if more and "--depth" not in more else peer.accepted == 3
+
+
+def test_http_request():
+    heads = []
+
+    async def behave(client):
+        while await client.receive() is not None:
+            heads.append(client.head)
+            await client.send_http(b"", 204, length=False)
+
+    with Peer(behave, "http") as peer:
+        http = ["--protocol", "http", "--count", 1, "--expect-status", 204]
+        run(*http, peer.address)
+        run(*http, "--path", "/a/b?c=d", peer.address)
+        run(*http, "--path", "/a", "--expect", "echo", peer.address, status=1)
+        run(*http, "--path", "/a?b", "--expect", "echo", "--size", 40, peer.address, status=1)
+    assert heads[0] == f"GET / HTTP/1.1\r\nHost: {peer.address}\r\n\r\n"
+    assert heads[1] == f"GET /a/b?c=d HTTP/1.1\r\nHost: {peer.address}\r\n\r\n"
+    assert re.match(r"GET /a\?[a-z0-9]{6}-0-0-[a-z0-9]{53} HTTP", heads[2])
+    assert re.match(r"GET /a\?b&[a-z0-9]{6}-0-0-[a-z0-9]{29} HTTP", heads[3])
+
+
+def test_http_over_a_unix_socket(tmp_path):
+    heads = []
+
+    async def behave(client):
+        while await client.receive() is not None:
+            heads.append(client.head)
+            await client.send_http(b"x")
+
+    with Peer(behave, "http", path=str(tmp_path / "s")) as peer:
+        assert run("--protocol", "http", "--count", 1, peer.address).counts() == {"right": 1}
+    assert "\r\nHost: localhost\r\n" in heads[0]
+
+
+def chunked(body):
+    chunks = [body[i : i + 7] for i in range(0, len(body), 7)]
+    lines = b"".join(b"%x\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks)
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + lines + b"0\r\n\r\n"
+
+
+def measured(body):
+    return b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body
+
+
+def lasting(body):
+    return b"HTTP/1.1 200 OK\r\n\r\n" + body
+
+
+@pytest.mark.parametrize("wrap", [chunked, measured])
+@pytest.mark.parametrize("size", [64, 6000])
+def test_http_byte_by_byte(wrap, size):
+    async def dribble(client):
+        while (message := await client.receive()) is not None:
+            reply = wrap(message)
+            step = max(1, len(reply) // 300)
+            for at in range(0, len(reply), step):
+                await client.send_raw(reply[at : at + step])
+                await asyncio.sleep(0)
+
+    with Peer(dribble, "http") as peer:
+        result = run(
+            "--protocol", "http", "--expect", "echo", "--size", size, "--count", 12, "--depth", 3,
+            peer.address,
+        )  # fmt: skip
+    assert result.counts() == {"right": 12}
+
+
+@pytest.mark.parametrize("how", ["--reconnect", "--per-request"])
+def test_http_body_until_the_connection_ends(how):
+    async def behave(client):
+        message = await client.receive()
+        if message is not None:
+            await client.send_raw(lasting(message))
+
+    with Peer(behave, "http") as peer:
+        result = run(
+            "--protocol", "http", "--expect", "echo", how, "--connections", 2, "--count", 30,
+            peer.address,
+        )  # fmt: skip
+    assert result.counts() == {"right": 30}
+    assert_balanced(result)
+
+
+@pytest.mark.parametrize("wrap", [chunked, measured, lasting])
+@pytest.mark.parametrize("end", ["fin", "reset"])
+def test_http_cut_short_is_broken(wrap, end):
+    """At any byte; a body that the end of the connection ends is whole with a FIN alone."""
+
+    async def behave(client):
+        if await client.receive() is None:
+            return
+        reply = wrap(b"x" * 60)
+        cut = min(client.number, 39) * (len(reply) - 1) // 39
+        if end == "reset" and cut > 0:
+            await client.send_raw(reply[:cut])
+            await sent(client)
+        elif end == "fin":
+            await client.send_raw(reply[:cut])
+        if end == "reset":
+            client.reset()
+
+    async def sent(client):
+        """Until the client has what was sent: a reset may overtake it."""
+        raw = client.writer.get_extra_info("socket")
+        while struct.unpack("i", fcntl.ioctl(raw, termios.TIOCOUTQ, bytes(4)))[0] > 0:
+            await asyncio.sleep(0.001)
+
+    with Peer(behave, "http") as peer:
+        result = run(
+            "--protocol", "http", "--per-request", "--connections", 8, "--count", 40, peer.address,
+        )  # fmt: skip
+    counts = result.counts()
+    if wrap is lasting and end == "fin":
+        assert counts.pop("right") > 20  # the head was whole
+    assert counts["broken"] == counts["broken_new"] == sum(counts.values()) / 2
+    assert_balanced(result)
+
+
+@pytest.mark.parametrize(
+    "damage, why",
+    [
+        (lambda m: measured(m) + b"x", "cut short"),
+        (lambda m: measured(m) * 2, "asked"),
+        (lambda m: b"HTTP/1.1 200 OK\nContent-Length: 0\n\n", "CR LF"),
+        (lambda m: measured(m).replace(b"\r\n\r\n", b"\r\nContent-Length: 64\r\n\r\n"), "two"),
+        (lambda m: measured(m[1:] + b"!"), None),
+        (lambda m: measured(b""), None),
+        (lambda m: m + b"\r\n", "status line"),
+    ],
+    ids="rest-behind twice lf-alone two-lengths another-body no-body no-http".split(),
+)
+def test_http_wrong(damage, why):
+    async def behave(client):
+        await client.send(await client.receive())
+        await client.send_raw(damage(await client.receive()))
+
+    with Peer(behave, "http") as peer:
+        result = run(
+            "--protocol", "http", "--expect", "echo", "--count", 2, peer.address, status=1
+        )
+    assert result.requests["wrong"] + result.requests["duplicate"] == 1
+    assert result.requests["right"] == (2 if why in ("cut short", "asked") else 1)
+    if why and why != "asked":
+        assert why in result.stderr
+
+
+def test_http_statuses():
+    statuses = [400, 413, 429, 500, 502, 503, 504, 200, 404, 301, 201]
+
+    async def behave(client):
+        for status in statuses:
+            if await client.receive() is None:
+                return
+            await client.send_http(b"a page about it", status)
+        await client.receive()
+
+    with Peer(behave, "http") as peer:
+        result = run("--protocol", "http", "--count", len(statuses), peer.address, status=1)
+        assert result.counts() == {"right": 1, "error": 7, "wrong": 3}
+        assert_balanced(result)
+        kinds = ["busy", "timeout", "failed", "too-large", "bad"]
+        assert result.requests["errors"] == {**{kind: 1 for kind in kinds}, "other": 2}
+        assert "another status" in result.stderr
+        other = run(
+            "--protocol", "http", "--expect-status", 503, "--count", len(statuses), peer.address,
+            status=1,
+        )  # fmt: skip
+        assert other.requests["right"] == 1 and other.requests["wrong"] == 4
+
+
+def test_http_interim_replies_are_read_over():
+    async def behave(client):
+        while (message := await client.receive()) is not None:
+            await client.send_raw(b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\n")
+            await client.send(message)
+
+    with Peer(behave, "http") as peer:
+        assert run("--protocol", "http", "--count", 10, peer.address).counts() == {"right": 10}
+
+
+def test_http_connection_close_is_obeyed():
+    """Told to go, the client sends nothing more there, though the server would still listen."""
+
+    async def behave(client):
+        for number in range(1000):
+            message = await client.receive()
+            if message is None:
+                return
+            assert number < 5, "a request after Connection: close"
+            await client.send_http(message, fields=["Connection: close"] if number == 4 else [])
+
+    with Peer(behave, "http") as peer:
+        result = run(
+            "--protocol", "http", "--expect", "echo", "--reconnect", "--connections", 3,
+            "--count", 90, peer.address,
+        )  # fmt: skip
+    assert result.counts() == {"right": 90}
+    assert result.connections["closed_idle"] >= 15
+    assert result.connections["reconnected"] >= 15
+
+
+def test_http_what_was_pipelined_behind_a_close_is_broken():
+    async def behave(client):
+        for number in range(3):
+            message = await client.receive()
+            if message is None:
+                return
+            await client.send_http(message, fields=["Connection: close"] if number == 2 else [])
+        while client.reader.at_eof() is False and await client.receive() is not None:
+            if len(client.peer.received) % 8 == 0:
+                return
+
+    with Peer(behave, "http") as peer:
+        result = run(
+            "--protocol", "http", "--expect", "echo", "--depth", 8, "--count", 8, peer.address
+        )
+    assert result.counts() == {"right": 3, "broken": 5}
+    assert_balanced(result)
+
+
+def test_http_table():
+    with Peer(echo, "http") as peer:
+        process = subprocess.run(
+            [LOAD, "run", "--protocol", "http", "--path", "/x", "--count", "10", peer.address],
+            capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+    first = process.stdout.splitlines()[0]
+    assert "GET /x" in first and "any body with status 200" in first
+
+
 # --- connections that cannot be opened
 
 
@@ -683,7 +1111,7 @@ def test_refused_per_request_is_unsent():
     with Peer(behave) as peer:
         result = run("--per-request", "--count", 12, peer.address)
     assert result.requests["right"] == 10
-    assert result.counts().keys() <= {"right", "unsent", "broken"}
+    assert result.counts().keys() <= {"right", "unsent", "broken", "broken_new"}
     assert result.connections["refused"] >= 1
     assert result.requests["unsent"] == result.connections["refused"]
     assert_balanced(result)
@@ -795,9 +1223,17 @@ def test_table():
     [
         ([], "address is missing"),
         (["80", "81"], "'81'"),
-        (["--protocol", "http", "80"], "expected line or frame"),
         (["--ids", "80"], "--ids wants --protocol frame"),
-        (["--expect", "x", "80"], "expected echo or upper"),
+        (["--protocol", "gopher", "80"], "expected line, frame or http"),
+        (["--expect", "x", "80"], "expected echo, upper or status"),
+        (["--expect", "status", "80"], "needs --protocol http"),
+        (["--path", "/", "80"], "need --protocol http"),
+        (["--expect-status", "200", "80"], "need --protocol http"),
+        (["--protocol", "http", "--path", "x", "80"], "expected /"),
+        (["--protocol", "http", "--path", "/a b", "80"], "expected /"),
+        (["--protocol", "http", "--path", "/a\r\nb", "80"], "expected /"),
+        (["--protocol", "http", "--path", "/" * 5000, "80"], "expected /"),
+        (["--protocol", "http", "--expect-status", "199", "80"], "from 200"),
         (["--size", "31", "80"], "from 32"),
         (["--duration", "10", "80"], "with a unit"),
         (["--count", "0", "80"], "from 1"),

@@ -42,6 +42,9 @@ assert_balanced(void)
 	ck_assert_uint_eq(c->right + c->error + c->overdue + c->broken + c->unsent + check.waiting +
 			      check.spoiled,
 	    c->requests);
+	ck_assert_uint_eq(load_check_outcomes(&check), c->requests);
+	ck_assert_uint_eq(load_check_stray(&check), c->wrong - check.spoiled);
+	ck_assert_uint_le(c->broken_new, c->broken);
 }
 
 static void
@@ -399,6 +402,80 @@ START_TEST(by_id_after_a_break)
 }
 END_TEST
 
+START_TEST(broken_on_a_new_connection)
+{
+	ask(0, 2);
+	load_check_break(&check, 0);
+	ck_assert_uint_eq(check.counts.broken_new, 2);
+	begun[0] = 0;
+	ask(0, 2); /* the next one answers, then breaks */
+	ck_assert_int_eq(answer(0, texts[0][2]), LOAD_FOUND_RIGHT);
+	load_check_break(&check, 0);
+	ck_assert_uint_eq(check.counts.broken, 3);
+	ck_assert_uint_eq(check.counts.broken_new, 2);
+	begun[0] = 0;
+	ask(0, 2); /* an answer out of turn is one too */
+	ck_assert_int_eq(answer(0, texts[0][5]), LOAD_FOUND_WRONG);
+	load_check_break(&check, 0);
+	ck_assert_uint_eq(check.counts.broken_new, 2);
+	begun[0] = 0;
+	ask(0, 1);
+	ck_assert_int_eq(answer_text(0, "ERR busy"), LOAD_FOUND_ERROR);
+	ask(0, 1);
+	load_check_break(&check, 0);
+	ck_assert_uint_eq(check.counts.broken_new, 2);
+}
+END_TEST
+
+START_TEST(stray_replies)
+{
+	ask(0, 1);
+	ck_assert_int_eq(answer_text(0, "what?"), LOAD_FOUND_WRONG); /* its outcome */
+	ck_assert_uint_eq(load_check_stray(&check), 0);
+	ck_assert_int_eq(answer_text(0, "what?"), LOAD_FOUND_WRONG); /* unasked */
+	ck_assert_uint_eq(load_check_stray(&check), 1);
+	ask(0, 1);
+	load_check_age(&check, 0, START + TIMEOUT + 1);
+	ck_assert_int_eq(answer_text(0, "what?"), LOAD_FOUND_WRONG); /* to an overdue one */
+	ck_assert_uint_eq(load_check_stray(&check), 2);
+	ck_assert_uint_eq(check.counts.requests, 2);
+}
+END_TEST
+
+/* Replies that do not tell whose they are. */
+START_TEST(replies_without_a_message)
+{
+	uint64_t now = START + CLOCK_MS;
+
+	make_at(0, 1, START);
+	ck_assert_int_eq(load_check_any(&check, 0, now), LOAD_FOUND_WRONG); /* nothing was sent */
+	ck_assert_int_eq(load_check_error(&check, 0, LOAD_ERROR_BUSY, now), LOAD_FOUND_WRONG);
+	begun[0] = 1;
+	load_check_sent(&check, 0, 1);
+	ask(0, 3);
+	ck_assert_int_eq(load_check_any(&check, 0, now), LOAD_FOUND_RIGHT);
+	ck_assert_int_eq(load_check_error(&check, 0, LOAD_ERROR_BUSY, now), LOAD_FOUND_ERROR);
+	ck_assert_int_eq(load_check_wrong(&check, 0, now), LOAD_FOUND_WRONG);
+	ck_assert_int_eq(load_check_any(&check, 0, START + TIMEOUT + 1), LOAD_FOUND_LATE);
+	ck_assert_int_eq(load_check_any(&check, 0, now), LOAD_FOUND_WRONG);
+	ck_assert_uint_eq(check.counts.errors[LOAD_ERROR_BUSY], 1);
+	ck_assert_uint_eq(check.counts.wrong, 4);
+	ck_assert_uint_eq(load_check_stray(&check), 3);
+	ck_assert_uint_eq(check.waiting, 0);
+}
+END_TEST
+
+/* ERR is a word of lines and frames; a body that begins with it is as wrong as any other.
+ */
+START_TEST(bodies_have_no_errors)
+{
+	ask(0, 2);
+	ck_assert_int_eq(load_check_body(&check, 0, "ERR busy", 8, START), LOAD_FOUND_WRONG);
+	ck_assert_int_eq(load_check_body(&check, 0, texts[0][1], SIZE, START), LOAD_FOUND_RIGHT);
+	ck_assert_uint_eq(check.counts.error, 0);
+}
+END_TEST
+
 /* Anything in any order: the sums must come out. The seed is shown when they do not. */
 START_TEST(random_servers)
 {
@@ -424,6 +501,10 @@ START_TEST(random_servers)
 			load_check_reply(&check, c, "what?", 5, now);
 		if (rand() % 10 == 0)
 			load_check_age(&check, c, now);
+		if (rand() % 20 == 0)
+			load_check_any(&check, c, now);
+		if (rand() % 20 == 0)
+			load_check_wrong(&check, c, now);
 		if (rand() % 40 == 0) {
 			load_check_break(&check, c);
 			begun[c] = 0;
@@ -469,6 +550,10 @@ main(void)
 	tcase_add_test(test, by_id_errors);
 	tcase_add_test(test, by_id_late);
 	tcase_add_test(test, by_id_after_a_break);
+	tcase_add_test(test, broken_on_a_new_connection);
+	tcase_add_test(test, stray_replies);
+	tcase_add_test(test, replies_without_a_message);
+	tcase_add_test(test, bodies_have_no_errors);
 	tcase_add_loop_test(test, random_servers, 0, 50);
 	suite_add_tcase(suite, test);
 	runner = srunner_create(suite);

@@ -1,0 +1,245 @@
+/*
+ * Requests and replies as bytes (load_wire.h). Owns the two texts that stand around each message;
+ * touches no socket. Which status is an error, and of which kind, is the table of what a service
+ * says when it cannot: the same words as ERR in lines.
+ */
+#include "ctl/load_wire.h"
+
+#include "common/addr.h"
+#include "common/mem.h"
+
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define LOAD_WIRE_ROOM    4096             /* bytes that a reply may be longer than a request */
+#define LOAD_WIRE_BODY    LOAD_MESSAGE_MAX /* bytes of a body of which nothing is expected */
+#define LOAD_WIRE_CHUNKED 6                /* times as long is a body in chunks of one byte */
+#define LOAD_WIRE_AFTER   (ADDR_TEXT_MAX + 64)
+
+static const struct {
+	unsigned status;
+	enum load_error error;
+} load_wire_errors[] = {
+    {400, LOAD_ERROR_BAD},
+    {413, LOAD_ERROR_TOO_LARGE},
+    {429, LOAD_ERROR_OTHER},
+    {500, LOAD_ERROR_OTHER},
+    {502, LOAD_ERROR_FAILED},
+    {503, LOAD_ERROR_BUSY},
+    {504, LOAD_ERROR_TIMEOUT},
+};
+
+static void
+load_wire_open_http(struct load_wire *wire)
+{
+	const struct load_options *options = wire->options;
+	const char *path = options->path;
+	char host[ADDR_TEXT_MAX] = "localhost";
+	const char *behind = strchr(path, '?') ? "&" : "?";
+	size_t room = strlen(path) + 8;
+
+	if (!addr_is_unix(&options->address))
+		addr_format(&options->address, host);
+	wire->before = mem_alloc(room, 1);
+	wire->after = mem_alloc(LOAD_WIRE_AFTER, 1);
+	wire->message = options->expect == LOAD_EXPECT_STATUS ? 0 : options->size;
+	snprintf(wire->before, room, "GET %s%s", path, wire->message > 0 ? behind : "");
+	snprintf(wire->after, LOAD_WIRE_AFTER, " HTTP/1.1\r\nHost: %s\r\n\r\n", host);
+	wire->before_length = strlen(wire->before);
+	wire->after_length = strlen(wire->after);
+	wire->largest = wire->message == 0 ? LOAD_WIRE_BODY
+					   : wire->message * LOAD_WIRE_CHUNKED + LOAD_WIRE_ROOM;
+}
+
+static void
+load_wire_open_codec(struct load_wire *wire)
+{
+	const struct load_options *options = wire->options;
+	enum codec codec = options->protocol->codec;
+
+	wire->before = mem_alloc(CODEC_IDS_HEAD, 1);
+	wire->after = mem_alloc(CODEC_TAIL_MAX, 1);
+	wire->before_length =
+	    options->ids ? CODEC_IDS_HEAD : codec_head(codec, options->size, wire->before);
+	wire->after_length = codec_tail(codec, false, wire->after);
+	wire->message = options->size;
+	wire->largest = options->size + LOAD_WIRE_ROOM;
+}
+
+void
+load_wire_open(struct load_wire *wire, const struct load_options *options)
+{
+	*wire = (struct load_wire){.options = options};
+	if (options->protocol->http)
+		load_wire_open_http(wire);
+	else
+		load_wire_open_codec(wire);
+	wire->request = wire->before_length + wire->message + wire->after_length;
+}
+
+void
+load_wire_close(struct load_wire *wire)
+{
+	free(wire->before);
+	free(wire->after);
+	memset(wire, 0, sizeof(*wire));
+}
+
+void
+load_wire_make(const struct load_wire *wire, struct load_check *check, unsigned connection,
+    uint64_t now, char *to)
+{
+	char *message = to + wire->before_length;
+	uint32_t id = load_check_make(check, connection, now, wire->message > 0 ? message : NULL);
+
+	if (wire->options->ids)
+		codec_head_ids(id, wire->message, to);
+	else
+		memcpy(to, wire->before, wire->before_length);
+	memcpy(message + wire->message, wire->after, wire->after_length);
+}
+
+/* A reply of load_http.h. Shown is the whole of it, for its head is what people want to see. */
+static enum load_wire_found
+load_wire_take_http(enum load_http_found found, const struct load_http_reply *http,
+    const char *data, size_t length, struct load_wire_reply *reply)
+{
+	bool whole = found == LOAD_HTTP_REPLY;
+
+	if (found == LOAD_HTTP_MORE)
+		return LOAD_WIRE_MORE;
+	*reply = (struct load_wire_reply){
+	    .shown = data,
+	    .shown_length = whole ? http->used : length,
+	    .data = http->body,
+	    .length = http->length,
+	    .used = whole ? http->used : length,
+	    .status = http->status,
+	    .closes = http->closes,
+	    .why = http->why,
+	};
+	return whole ? LOAD_WIRE_REPLY : LOAD_WIRE_DAMAGED;
+}
+
+/* What cannot be a reply. */
+static enum load_wire_found
+load_wire_damaged(const char *data, size_t length, const char *why, struct load_wire_reply *reply)
+{
+	*reply = (struct load_wire_reply){
+	    .shown = data,
+	    .shown_length = length,
+	    .data = data,
+	    .length = length,
+	    .used = length,
+	    .why = why,
+	};
+	return LOAD_WIRE_DAMAGED;
+}
+
+static enum load_wire_found
+load_wire_take_message(const struct load_wire *wire, const struct codec_message *message,
+    struct load_wire_reply *reply)
+{
+	size_t length = message->length;
+
+	/* Nothing we send has a CR, so one in a reply belongs to what is checked. */
+	if (wire->options->protocol->codec == CODEC_LINE)
+		length += message->tag;
+	*reply = (struct load_wire_reply){
+	    .shown = message->data,
+	    .shown_length = length,
+	    .id = message->tag,
+	    .data = message->data,
+	    .length = length,
+	    .used = message->used,
+	};
+	return LOAD_WIRE_REPLY;
+}
+
+enum load_wire_found
+load_wire_find(const struct load_wire *wire, struct load_wire_state *state, char *data,
+    size_t length, struct load_wire_reply *reply)
+{
+	struct codec_message message = {0};
+	struct load_http_reply http = {0};
+	enum load_http_found found;
+
+	if (wire->options->protocol->http) {
+		found = load_http_find(&state->http, data, length, wire->largest, &http);
+		return load_wire_take_http(found, &http, data, length, reply);
+	}
+	switch (codec_find(wire->options->protocol->codec, data, length, wire->largest,
+	    &state->scanned, &message)) {
+	case CODEC_MORE:
+		return LOAD_WIRE_MORE;
+	case CODEC_TOO_LARGE:
+		return load_wire_damaged(data, length, "larger than any can be", reply);
+	case CODEC_BAD:
+		/* The frame is whole, and so may be what stands behind it. */
+		load_wire_damaged(data, message.used, "no room for an id", reply);
+		return LOAD_WIRE_REPLY;
+	default:
+		break;
+	}
+	return load_wire_take_message(wire, &message, reply);
+}
+
+enum load_wire_found
+load_wire_end(const struct load_wire *wire, struct load_wire_state *state, char *data,
+    size_t length, struct load_wire_reply *reply)
+{
+	struct load_http_reply http = {0};
+	enum load_http_found found;
+
+	if (length == 0)
+		return LOAD_WIRE_MORE;
+	if (!wire->options->protocol->http)
+		return load_wire_damaged(data, length, "cut short", reply);
+	found = load_http_end(&state->http, data, length, &http);
+	return load_wire_take_http(found, &http, data, length, reply);
+}
+
+/* A status that was not expected. */
+static enum load_found
+load_wire_book_status(
+    struct load_check *check, unsigned connection, struct load_wire_reply *reply, uint64_t now)
+{
+	for (size_t i = 0; i < sizeof(load_wire_errors) / sizeof(load_wire_errors[0]); i++) {
+		if (load_wire_errors[i].status == reply->status)
+			return load_check_error(check, connection, load_wire_errors[i].error, now);
+	}
+	reply->why = "another status";
+	return load_check_wrong(check, connection, now);
+}
+
+/* A reply of which the id says whose it is, and the first byte how it went. */
+static enum load_found
+load_wire_book_id(struct load_check *check, unsigned connection,
+    const struct load_wire_reply *reply, uint64_t now)
+{
+	if (reply->length == 0)
+		return load_check_reply_to(check, connection, reply->id, UINT_MAX, NULL, 0, now);
+	return load_check_reply_to(check, connection, reply->id, (unsigned char)reply->data[0],
+	    reply->data + 1, reply->length - 1, now);
+}
+
+enum load_found
+load_wire_book(const struct load_wire *wire, struct load_check *check, unsigned connection,
+    enum load_wire_found found, struct load_wire_reply *reply, uint64_t now)
+{
+	const struct load_options *options = wire->options;
+
+	if (found == LOAD_WIRE_DAMAGED || reply->why)
+		return load_check_wrong(check, connection, now);
+	if (options->ids)
+		return load_wire_book_id(check, connection, reply, now);
+	if (!options->protocol->http)
+		return load_check_reply(check, connection, reply->data, reply->length, now);
+	if (reply->status != options->expect_status)
+		return load_wire_book_status(check, connection, reply, now);
+	if (wire->message == 0)
+		return load_check_any(check, connection, now);
+	return load_check_body(check, connection, reply->data, reply->length, now);
+}

@@ -1,0 +1,70 @@
+/*
+ * What a run writes for a request and how it finds the replies: the one place that knows protocols.
+ *
+ * line, frame: the message in its framing. http: GET of the path, with the message behind `?` when
+ * replies are to tell it; a reply is judged by its status and then by its body.
+ */
+#ifndef CTL_LOAD_WIRE_H
+#define CTL_LOAD_WIRE_H
+
+#include "ctl/load_check.h"
+#include "ctl/load_http.h"
+#include "ctl/load_options.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct load_wire {
+	const struct load_options *options; /* borrows */
+	char *before, *after;               /* owns; what stands around each message */
+	size_t before_length, after_length; /* bytes */
+	size_t message;                     /* bytes of a message; 0: none is sent */
+	size_t request;                     /* bytes of all three */
+	size_t largest;                     /* bytes of a reply without its framing, at most */
+};
+
+/* How far the present reply of a connection was read; all zero is a new connection. */
+struct load_wire_state {
+	size_t scanned; /* for codec_find() */
+	struct load_http http;
+};
+
+enum load_wire_found {
+	LOAD_WIRE_MORE,   /* no whole reply yet */
+	LOAD_WIRE_REPLY,  /* one reply */
+	LOAD_WIRE_DAMAGED /* all that is there is none; no reply can be found behind it */
+};
+
+struct load_wire_reply {
+	const char *shown;   /* borrows from the input; for people */
+	size_t shown_length; /* bytes */
+	uint32_t id;         /* with ids; `data` begins with its status */
+	const char *data;    /* borrows from the input; what is checked */
+	size_t length;       /* bytes */
+	size_t used;         /* bytes of the input */
+	unsigned status;     /* http: 200 to 599 */
+	bool closes;         /* http: the connection takes no further request */
+	const char *why;     /* of a damaged or a wrong one, or NULL; static */
+};
+
+void load_wire_open(struct load_wire *wire, const struct load_options *options);
+void load_wire_close(struct load_wire *wire);
+
+/* Makes a request of the connection and writes `request` bytes. */
+void load_wire_make(const struct load_wire *wire, struct load_check *check, unsigned connection,
+    uint64_t now, char *to);
+/*
+ * Looks for a reply at the start of `data`, which grows from call to call until there is one. The
+ * bytes of a whole reply may be moved.
+ */
+enum load_wire_found load_wire_find(const struct load_wire *wire, struct load_wire_state *state,
+    char *data, size_t length, struct load_wire_reply *reply);
+/* The same at the end of the stream (FIN): LOAD_WIRE_MORE means that nothing had begun. */
+enum load_wire_found load_wire_end(const struct load_wire *wire, struct load_wire_state *state,
+    char *data, size_t length, struct load_wire_reply *reply);
+/* Books what load_wire_find() or load_wire_end() found; may set `why`. */
+enum load_found load_wire_book(const struct load_wire *wire, struct load_check *check,
+    unsigned connection, enum load_wire_found found, struct load_wire_reply *reply, uint64_t now);
+
+#endif
