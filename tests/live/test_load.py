@@ -193,11 +193,19 @@ def assert_balanced(result):
     assert sum(result.requests["errors"].values()) == result.requests["error"]
 
 
-def connections_in_state(state, port):
-    """How many sockets are connected (01), connecting (02) or half-closed (08) to this port, as the kernel says."""
+def sockets_in_state(state, port):
     with open("/proc/net/tcp") as table:
         rows = [line.split() for line in table][1:]
-    return sum(row[2] == f"0100007F:{port:04X}" and row[3] == state for row in rows)
+    return {row[1] for row in rows if row[2] == f"0100007F:{port:04X}" and row[3] == state}
+
+
+def connections_in_state(state, port):
+    """How many sockets are connected (01), connecting (02) or half-closed (08) to this port.
+
+    The kernel's table is read in pieces while it changes; what is in two readings was there between
+    them, all at once.
+    """
+    return len(sockets_in_state(state, port) & sockets_in_state(state, port))
 
 
 def wait_for(condition, what):
