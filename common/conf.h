@@ -158,6 +158,17 @@ const char *conf_access_path(const struct conf_service *service);
 /* Writes every value in the file's own syntax with its origin behind it as a comment line before.
  */
 void conf_dump(const struct conf *conf, FILE *out);
+/* One value of a configuration; all is borrowed for the call. */
+struct conf_setting {
+	const char *section; /* as in the file: "hostler", "service NAME" */
+	const char *key;
+	const char *value;  /* NULL where none was given and there is no default */
+	const char *origin; /* as in conf_dump(); of no value what holds without one */
+};
+
+/* Calls `on_setting` for every value that conf_dump() writes, in its order. */
+void conf_each(const struct conf *conf,
+    void (*on_setting)(void *arg, const struct conf_setting *setting), void *arg);
 /* Writes the option list of hostler.conf(5) as mdoc. */
 void conf_print_manual(FILE *out);
 /* Writes the options of `hostlerd run`, a line each. */

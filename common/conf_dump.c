@@ -26,7 +26,6 @@ conf_dump_origin(const struct conf *conf, unsigned section, const struct option 
 {
 	const struct conf_origin *origin = conf_origin(conf, section, option);
 
-	fputs("# ", out);
 	if (origin->line == 0) {
 		fputs("default", out);
 	} else if (conf->file == NULL) {
@@ -37,7 +36,6 @@ conf_dump_origin(const struct conf *conf, unsigned section, const struct option 
 		conf_dump_name(conf->file, out);
 		fprintf(out, ":%u", origin->line);
 	}
-	putc('\n', out);
 }
 
 char *
@@ -126,7 +124,9 @@ conf_dump_section(const struct conf *conf, unsigned section, FILE *out)
 			fprintf(out, "# not set: %s\n# %s =\n", option->otherwise, option->key);
 			continue;
 		}
+		fputs("# ", out);
 		conf_dump_origin(conf, section, option, out);
+		putc('\n', out);
 		value = conf_value_text(conf, section, option);
 		fprintf(out, "%s = %s\n", option->key, value);
 		free(value);
@@ -138,4 +138,57 @@ conf_dump(const struct conf *conf, FILE *out)
 {
 	for (unsigned section = 0; section <= conf->service_count; section++)
 		conf_dump_section(conf, section, out);
+}
+
+/* ---- one by one ---- */
+
+static char *
+conf_dump_origin_text(const struct conf *conf, unsigned section, const struct option *option)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (out == NULL)
+		fatal("cannot format a text");
+	conf_dump_origin(conf, section, option, out);
+	if (fclose(out) != 0)
+		fatal("cannot format a text");
+	return text;
+}
+
+static void
+conf_dump_each(const struct conf *conf, unsigned section, const char *name,
+    void (*on_setting)(void *arg, const struct conf_setting *setting), void *arg)
+{
+	for (unsigned i = 0; i < option_count(); i++) {
+		const struct option *option = option_at(i);
+		struct conf_setting setting = {name, option->key, NULL, option->otherwise};
+		char *value = NULL, *origin = NULL;
+
+		if (!conf_dump_applies(conf, section, option))
+			continue;
+		if (conf_origin(conf, section, option)->set) {
+			value = conf_value_text(conf, section, option);
+			origin = conf_dump_origin_text(conf, section, option);
+			setting.value = value;
+			setting.origin = origin;
+		}
+		on_setting(arg, &setting);
+		free(value);
+		free(origin);
+	}
+}
+
+void
+conf_each(const struct conf *conf,
+    void (*on_setting)(void *arg, const struct conf_setting *setting), void *arg)
+{
+	conf_dump_each(conf, CONF_HOSTLER, "hostler", on_setting, arg);
+	for (unsigned i = 0; i < conf->service_count; i++) {
+		char *name = mem_printf("service %s", conf->services[i].name);
+
+		conf_dump_each(conf, i + 1, name, on_setting, arg);
+		free(name);
+	}
 }

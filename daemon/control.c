@@ -21,7 +21,8 @@
 #define CONTROL_BACKLOG    64
 #define CONTROL_MODE       0660
 #define CONTROL_GROUPS_MAX 256 /* supplementary groups of a peer that are looked at */
-#define CONTROL_TURN_MAX   16  /* clients that are accepted in one turn of the loop */
+#define CONTROL_PAUSE      CLOCK_SECOND
+#define CONTROL_TURN_MAX   16 /* clients that are accepted in one turn of the loop */
 
 struct control {
 	struct event_base *base; /* borrows */
@@ -34,8 +35,6 @@ struct control {
 	struct control_clients clients;
 	uint64_t complained; /* when a stranger was last mentioned */
 };
-
-static const struct timeval control_pause = {.tv_sec = 1};
 
 /* ---- who may come in ---- */
 
@@ -81,22 +80,36 @@ control_may_enter(struct control *control, int fd, bool *is_ours)
 }
 
 static void
+control_pause(struct control *control, uint64_t time)
+{
+	struct timeval pause = {.tv_sec = (time_t)(time / CLOCK_SECOND),
+	    .tv_usec = (suseconds_t)(time % CLOCK_SECOND / 1000) + 1};
+
+	event_del(control->accept);
+	event_add(control->resume, &pause);
+}
+
+static void
 control_on_acceptable(evutil_socket_t fd, short what, void *arg)
 {
 	struct control *control = arg;
 
 	(void)what;
 	for (int i = 0; i < CONTROL_TURN_MAX; i++) {
+		uint64_t full = control_clients_full_for(&control->clients);
 		bool is_ours;
-		int peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int peer;
 
+		if (full > 0) {
+			control_pause(control, full);
+			return;
+		}
+		peer = accept4(fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 		if (peer < 0) {
 			/* Without descriptors the socket would stay readable and spin. */
 			if (errno == EMFILE || errno == ENFILE || errno == ENOMEM ||
-			    errno == ENOBUFS) {
-				event_del(control->accept);
-				event_add(control->resume, &control_pause);
-			}
+			    errno == ENOBUFS)
+				control_pause(control, CONTROL_PAUSE);
 			return;
 		}
 		if (control_may_enter(control, peer, &is_ours))
@@ -114,7 +127,7 @@ control_on_resume(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (event_add(control->accept, NULL) != 0)
-		event_add(control->resume, &control_pause);
+		control_pause(control, CONTROL_PAUSE);
 }
 
 /* ---- life ---- */

@@ -6,6 +6,7 @@
  */
 #include "daemon/control_client.h"
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "daemon/control.h"
 
@@ -15,6 +16,8 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#define CONTROL_GRACE (50 * CLOCK_MS) /* that everybody has to ask, however many come */
 
 static const struct timeval control_idle = {.tv_sec = CONTROL_IDLE};
 static const struct timeval control_look = {.tv_sec = 1}; /* between two looks while it waits */
@@ -93,6 +96,7 @@ control_client_heard(struct control_client *client)
 
 	TAILQ_REMOVE(&clients->list, client, entry);
 	TAILQ_INSERT_TAIL(&clients->list, client, entry);
+	client->heard = clock_now();
 	event_add(client->late, client->ask != NULL ? &control_look : &control_idle);
 }
 
@@ -335,7 +339,7 @@ control_clients_close(struct control_clients *clients)
 
 /* The first, who was silent longest, with or without a question; any, or of strangers alone. */
 static struct control_client *
-control_clients_oldest(struct control_clients *clients, bool has_asked, bool any)
+control_clients_oldest(const struct control_clients *clients, bool has_asked, bool any)
 {
 	struct control_client *client;
 
@@ -359,12 +363,33 @@ control_clients_choose(struct control_clients *clients, bool is_ours)
 }
 
 static bool
+control_clients_have_room(const struct control_clients *clients, bool is_ours)
+{
+	return clients->count < CONTROL_CLIENTS_MAX &&
+	       (is_ours || clients->strangers < CONTROL_CLIENTS_MAX - CONTROL_RESERVED);
+}
+
+uint64_t
+control_clients_full_for(const struct control_clients *clients)
+{
+	const struct control_client *client;
+	uint64_t now = clock_now();
+
+	if (control_clients_have_room(clients, false))
+		return 0;
+	/* Nobody knows yet who the newcomer is, so the oldest of all is as good as any. */
+	client = control_clients_oldest(clients, false, true);
+	if (client == NULL || now - client->heard >= CONTROL_GRACE)
+		return 0;
+	return CONTROL_GRACE - (now - client->heard);
+}
+
+static bool
 control_clients_make_room(struct control_clients *clients, bool is_ours)
 {
 	struct control_client *client;
 
-	if (clients->count < CONTROL_CLIENTS_MAX &&
-	    (is_ours || clients->strangers < CONTROL_CLIENTS_MAX - CONTROL_RESERVED))
+	if (control_clients_have_room(clients, is_ours))
 		return true;
 	client = control_clients_choose(clients, is_ours);
 	if (client == NULL)
@@ -386,6 +411,7 @@ control_clients_add(struct control_clients *clients, int fd, bool is_ours)
 	client->clients = clients;
 	client->fd = fd;
 	client->is_ours = is_ours;
+	client->heard = clock_now();
 	TAILQ_INSERT_TAIL(&clients->list, client, entry);
 	clients->count++;
 	clients->strangers += !is_ours;

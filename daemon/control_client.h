@@ -27,6 +27,7 @@ struct control_client {
 	struct control_clients *clients; /* borrows */
 	int fd;                          /* owns */
 	bool is_ours;                    /* root, or our own uid */
+	uint64_t heard;                  /* when it came, asked, or took a reply */
 	struct event *readable;          /* owns */
 	struct event *writable;          /* owns */
 	struct event *late;      /* owns; see above: time for a request, a reply, or a look */
@@ -58,6 +59,11 @@ void control_clients_open(
     struct control_clients *clients, struct event_base *base, const struct control_tables *tables);
 /* Asks that are open then stay valid; who waits for one is told. */
 void control_clients_close(struct control_clients *clients);
+/*
+ * How long the next newcomer has to wait outside, in ns: whoever would be displaced by it was heard
+ * only just now, and shall have the time to ask. 0: it may come in.
+ */
+uint64_t control_clients_full_for(const struct control_clients *clients);
 /*
  * Takes the descriptor over. Where all places are taken, the client that has been silent longest
  * goes, or this one is told that there are too many: nobody who is not ours displaces us.

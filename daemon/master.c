@@ -311,6 +311,9 @@ master_turn(struct master *master)
 void
 master_apply(struct master *master, const struct conf_diff *diff)
 {
+	if (master->quiet_level >= 0)
+		log_set_level((enum log_level)master->quiet_level);
+	master->quiet_level = -1;
 	for (unsigned i = 0; i < diff->hostler.count; i++)
 		if (strcmp(diff->hostler.list[i].option->key, "log_level") == 0)
 			log_set_level(master->conf->log_level);

@@ -34,6 +34,8 @@ enum master_state { MASTER_STARTING, MASTER_RUNNING, MASTER_STOPPING };
 
 #define MASTER_SIGNALS 9
 
+struct listing;
+
 struct master {
 	const struct conf *conf;     /* borrows; of the current generation */
 	const char *control_default; /* borrows; where no control socket is configured */
@@ -43,6 +45,7 @@ struct master {
 	uint64_t started;
 	uint64_t turned; /* when the newest turn began */
 	enum master_state state;
+	int quiet_level;      /* of the log before an order changed it; -1: none did */
 	struct rlimit nofile; /* as we were started; instances get it back */
 
 	struct event_base *base;               /* owns */
@@ -69,6 +72,7 @@ struct master {
 
 	int pidfile;             /* owns; -1 for none */
 	struct control *control; /* owns */
+	struct listing *listing; /* owns */
 };
 
 /* Whether a pool must start over before workers or instances may be started. */

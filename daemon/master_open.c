@@ -4,6 +4,7 @@
  */
 #include "common/log.h"
 #include "common/mem.h"
+#include "daemon/listing.h"
 #include "daemon/master.h"
 #include "daemon/order.h"
 #include "daemon/pidfile.h"
@@ -136,6 +137,7 @@ master_open_outside(struct master *master)
 		if (master->pidfile < 0)
 			fatalx("%s", why);
 	}
+	master->listing = listing_open(master);
 	master->control = control_open(master->base, &setup, why, sizeof(why));
 	if (master->control == NULL) {
 		pidfile_close(master->pidfile, master->pid_path);
@@ -173,6 +175,7 @@ master_open(struct master *master, struct conf *conf)
 	master->pid = getpid();
 	master->started = clock_now();
 	master->pidfile = -1;
+	master->quiet_level = -1;
 	master->guardian.pipe = -1;
 	logs_start(conf);
 	master_raise_limits(master);
@@ -216,6 +219,7 @@ void
 master_close(struct master *master)
 {
 	control_close(master->control);
+	listing_close(master->listing);
 	pidfile_close(master->pidfile, master->pid_path);
 	/* Last of all children: whatever did not die yet, it kills. */
 	guardian_stop(&master->guardian);

@@ -4,10 +4,15 @@
  */
 #include "daemon/order.h"
 
+#include "common/clock.h"
 #include "common/log.h"
+#include "common/option.h"
+#include "daemon/logs.h"
 #include "daemon/master.h"
 
 #include <string.h>
+
+#define ORDER_WHY_MAX 512
 
 /* ---- stop ---- */
 
@@ -117,11 +122,65 @@ order_scale(void *arg, const json_t *request, struct control_ask *ask)
 	return control_error("scale: expects workers, or service and instances");
 }
 
+/* ---- reopen ---- */
+
+/* As USR1: after somebody moved the files away. */
+static json_t *
+order_reopen(void *arg, const json_t *request, struct control_ask *ask)
+{
+	char why[ORDER_WHY_MAX];
+
+	(void)request;
+	(void)ask;
+	if (!logs_reopen(arg, why, sizeof(why)))
+		return control_error("%s", why);
+	return control_done(json_object());
+}
+
+/* ---- verbose ---- */
+
+static const struct control_argument order_verbose_arguments[] = {
+    {"level", CONTROL_TEXT},
+    {NULL, CONTROL_BOOL},
+};
+
+/* The words of the option, so that both take the same. */
+static const char *const *
+order_levels(void)
+{
+	return option_find(OPTION_HOSTLER, "log_level")->choices;
+}
+
+/* The level of the log of everybody, until a reload sets that of the configuration. */
+static json_t *
+order_verbose(void *arg, const json_t *request, struct control_ask *ask)
+{
+	const json_t *wanted = json_object_get(request, "level");
+	const char *name = wanted != NULL ? json_string_value(wanted) : "debug";
+	const char *const *levels = order_levels();
+	const char *was = levels[log_get_level()];
+	struct master *master = arg;
+	unsigned level = 0;
+
+	(void)ask;
+	while (levels[level] != NULL && strcmp(levels[level], name) != 0)
+		level++;
+	if (levels[level] == NULL)
+		return control_error("\"level\" must be error, warn, info or debug");
+	if (master->quiet_level < 0)
+		master->quiet_level = (int)log_get_level();
+	logs_set_level(master, (enum log_level)level);
+	log_info("the level of the log is %s until a reload", name);
+	return control_done(json_pack("{s:s, s:s}", "level", levels[level], "was", was));
+}
+
 /* ---- the table ---- */
 
 const struct control_command order_commands[] = {
     {"reload", order_reload, order_reload_arguments},
     {"scale", order_scale, order_scale_arguments},
+    {"reopen", order_reopen, NULL},
     {"stop", order_stop, order_stop_arguments},
+    {"verbose", order_verbose, order_verbose_arguments},
     {NULL, NULL, NULL},
 };

@@ -219,6 +219,8 @@ reload_nothing(struct master *master, struct conf *conf, struct conf_diff *diff)
 		generation_scale(current, current->conf->workers, clock_now());
 	for (unsigned i = 0; i < current->conf->service_count; i++)
 		service_adopt(current->services[i], current, i);
+	if (master->quiet_level >= 0)
+		master_apply(master, diff);
 	reload_succeed(&master->reload, diff, current->number);
 	conf_diff_free(diff);
 	conf_free(conf);

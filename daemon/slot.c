@@ -9,6 +9,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "daemon/death.h"
+#include "daemon/listing.h"
 #include "daemon/master.h"
 
 #include <errno.h>
@@ -306,6 +307,7 @@ slot_on_death(struct slot *slot, const siginfo_t *info, uint64_t now)
 	death_describe(info, slot->last_exit, sizeof(slot->last_exit));
 	log_info("worker %u (pid %ld) ended: %s", slot->place, (long)slot->pid, slot->last_exit);
 	slot_hang_up(slot);
+	listing_forget(master->listing, slot);
 	slot->pid = 0;
 	slot_bury(slot);
 	slot->since = now;

@@ -5,6 +5,7 @@
  */
 #include "common/clock.h"
 #include "common/log.h"
+#include "daemon/listing.h"
 #include "daemon/master.h"
 #include "ipc/chan.h"
 
@@ -275,6 +276,8 @@ slot_heard(struct slot *slot, const struct msg *msg, uint64_t now)
 	case MSG_LOCK_STUCK:
 	case MSG_POOL_DAMAGED:
 		return slot_heard_trouble(slot, msg, now);
+	case MSG_LISTED:
+		return listing_heard(slot->master->listing, slot, msg);
 	default:
 		return false;
 	}

@@ -7,7 +7,9 @@
 #include "common/clock.h"
 #include "common/escape.h"
 #include "common/mem.h"
+#include "daemon/listing.h"
 #include "daemon/master.h"
+#include "daemon/settings.h"
 #include "daemon/status_stats.h"
 
 #include <stdlib.h>
@@ -240,6 +242,59 @@ status_answer(void *arg, const json_t *request, struct control_ask *ask)
 }
 
 static json_t *
+status_answer_version(void *arg, const json_t *request, struct control_ask *ask)
+{
+	const struct master *master = arg;
+
+	(void)request;
+	(void)ask;
+	return control_done(
+	    json_pack("{s:s, s:o}", "version", PACKAGE_VERSION, "pid", status_pid(master->pid)));
+}
+
+static json_t *
+status_answer_services(void *arg, const json_t *request, struct control_ask *ask)
+{
+	(void)request;
+	(void)ask;
+	return control_done(json_pack("{s:o}", "services", status_services(arg, clock_now())));
+}
+
+static json_t *
+status_answer_workers(void *arg, const json_t *request, struct control_ask *ask)
+{
+	(void)request;
+	(void)ask;
+	return control_done(json_pack("{s:o}", "workers", status_workers(arg, clock_now())));
+}
+
+/* Of all services in one list, each with the name of its own. */
+static json_t *
+status_answer_instances(void *arg, const json_t *request, struct control_ask *ask)
+{
+	json_t *services = status_services(arg, clock_now());
+	json_t *list = json_array();
+	json_t *service, *instance;
+	size_t i, j;
+
+	(void)request;
+	(void)ask;
+	json_array_foreach(services, i, service)
+	{
+		json_array_foreach(json_object_get(service, "instances"), j, instance)
+		{
+			json_t *row =
+			    json_pack("{s:O}", "service", json_object_get(service, "name"));
+
+			json_object_update(row, instance);
+			json_array_append_new(list, row);
+		}
+	}
+	json_decref(services);
+	return control_done(json_pack("{s:o}", "instances", list));
+}
+
+static json_t *
 status_trace_service(const struct service *service)
 {
 	/* The newest; all services share one bound, so that the reply stays below 2 MiB. */
@@ -273,6 +328,12 @@ status_answer_trace(void *arg, const json_t *request, struct control_ask *ask)
 
 const struct control_command status_commands[] = {
     {"status", status_answer, NULL},
+    {"version", status_answer_version, NULL},
+    {"services", status_answer_services, NULL},
+    {"workers", status_answer_workers, NULL},
+    {"instances", status_answer_instances, NULL},
+    {"connections", listing_answer, NULL},
+    {"config", settings_answer, NULL},
     {"stats", status_stats_answer, NULL},
     {"trace", status_answer_trace, NULL},
     {NULL, NULL, NULL},

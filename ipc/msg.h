@@ -20,13 +20,15 @@ enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
 	X(DRAINED, 102, MSG_FROM_WORKER, msg_empty, 0)                                             \
 	X(LOCK_STUCK, 103, MSG_FROM_WORKER, msg_pool, 0)                                           \
 	X(POOL_DAMAGED, 104, MSG_FROM_WORKER, msg_pool, 0)                                         \
+	X(LISTED, 105, MSG_FROM_WORKER, msg_listed, 0)                                             \
 	X(PING, 200, MSG_FROM_MASTER, msg_number, 0)                                               \
 	X(DRAIN, 201, MSG_FROM_MASTER, msg_number, 0)                                              \
 	X(INSTANCE, 202, MSG_FROM_MASTER, msg_instance, 2)                                         \
 	X(INSTANCE_GONE, 203, MSG_FROM_MASTER, msg_instance, 0)                                    \
 	X(START, 204, MSG_FROM_MASTER, msg_empty, 0)                                               \
 	X(ACCEPT, 205, MSG_FROM_MASTER, msg_empty, 0)                                              \
-	X(LOG, 206, MSG_FROM_MASTER, msg_log, 1)
+	X(LOG, 206, MSG_FROM_MASTER, msg_log, 1)                                                   \
+	X(LIST, 207, MSG_FROM_MASTER, msg_list, 1)
 
 enum msg_type {
 #define X(constant, value, sender, payload, fds) MSG_##constant = value,
@@ -63,6 +65,25 @@ struct msg_log {
 	uint16_t level, format; /* of the daemon's log: enum log_level, enum log_format */
 };
 
+/*
+ * The worker writes a JSON object in a line for each of its connections, the oldest first, into the
+ * file that came with LIST; LISTED says how many bytes there are now.
+ */
+#define MSG_LIST_ROWS  1000 /* most connections of one worker in a list */
+#define MSG_LIST_LINE  1024 /* bytes of a line with its LF, at most */
+#define MSG_LIST_BYTES ((size_t)MSG_LIST_ROWS * MSG_LIST_LINE)
+
+struct msg_list {
+	uint64_t number;
+	uint32_t most; /* lines */
+	uint32_t unused;
+};
+
+struct msg_listed {
+	uint64_t number; /* as in LIST */
+	uint64_t length; /* bytes */
+};
+
 struct msg {
 	uint32_t type;
 	uint32_t unused;
@@ -72,6 +93,8 @@ struct msg {
 		struct msg_pool pool;
 		struct msg_instance instance;
 		struct msg_log log;
+		struct msg_list list;
+		struct msg_listed listed;
 	};
 };
 

@@ -73,6 +73,7 @@ conn_new(struct service *service, int fd)
 
 	conn->service = service;
 	conn->fd = fd;
+	conn->since = (uint32_t)((worker->now - worker->started) / CLOCK_SECOND);
 	TAILQ_INIT(&conn->reqs);
 	TAILQ_INSERT_TAIL(&service->conns, conn, in_service);
 	if (service->access != NULL)

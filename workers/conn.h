@@ -44,6 +44,9 @@ struct conn {
 	uint64_t message_since; /* when the unfinished message began; 0 when there is none */
 	ssize_t last_bytes;     /* unread since before it drained; negative: newer ones came */
 
+	uint32_t requests; /* that came on it */
+	uint32_t since;    /* when it was accepted: seconds after worker->started */
+
 	unsigned round;     /* of worker->round, when it was scheduled */
 	bool scheduled;     /* it is in worker->turn */
 	bool turning;       /* conn_turn() is at work */

@@ -73,6 +73,7 @@ req_new(struct conn *conn)
 	TAILQ_INSERT_TAIL(&conn->reqs, req, in_conn);
 	conn->under_way++;
 	conn->was_asked = true;
+	conn->requests++;
 	stats_count(req->service->stats, COUNTER_requests);
 	return req;
 }

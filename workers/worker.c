@@ -259,7 +259,7 @@ worker_open(struct worker *worker, const struct worker_start *start)
 
 	worker->start = start;
 	worker->base = worker_new_base();
-	worker->now = clock_now();
+	worker->started = worker->now = clock_now();
 	worker->sum = stats_row(start->sum, start->id);
 	worker->scratch = mem_alloc(1, WORKER_SCRATCH);
 	worker->services = mem_alloc(start->conf->service_count, sizeof(*worker->services));

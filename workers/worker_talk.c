@@ -10,6 +10,7 @@
 #include "common/mem.h"
 #include "ipc/chan.h"
 #include "workers/access.h"
+#include "workers/listing.h"
 #include "workers/program.h"
 #include "workers/worker.h"
 
@@ -112,6 +113,9 @@ worker_handle(struct worker *worker, const struct msg *msg, int fds[MSG_FDS_MAX]
 		break;
 	case MSG_LOG:
 		access_on_log(worker, &msg->log, fds[0]);
+		break;
+	case MSG_LIST:
+		listing_write(worker, &msg->list, fds[0]);
 		break;
 	default:
 		break; /* chan.c lets only the master's messages through */

@@ -40,6 +40,7 @@ class Swarm(threading.Thread):
         self.failure = None
         self.right = self.wrong = self.duplicate = self.broken = self.refused = self.overdue = 0
         self.reconnected = 0
+        self.waits = []  # seconds from each right reply's message to the reply
         self.errors = collections.Counter()
         self.samples = []  # the first few things that went wrong, for people
 
@@ -59,6 +60,10 @@ class Swarm(threading.Thread):
         return {"right": self.right, "wrong": self.wrong, "duplicate": self.duplicate,
                 "broken": self.broken, "refused": self.refused, "overdue": self.overdue,
                 "reconnected": self.reconnected, **self.errors}
+
+    def percentile(self, part):
+        """How long that part of the right replies took at most, in seconds."""
+        return sorted(self.waits)[int(len(self.waits) * part)]
 
     def check_honest(self):
         """Nothing that must never happen has happened."""
@@ -185,6 +190,7 @@ class Swarm(threading.Thread):
             self.note(member, f"got {line!r} and {member.received!r} too many")
         elif line == member.expected:
             self.right += 1
+            self.waits.append(time.monotonic() - member.since)
         elif line.startswith(b"ERR "):
             self.errors[line.decode()] += 1
         else:

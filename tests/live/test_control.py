@@ -4,6 +4,7 @@ import array
 import json
 import os
 import re
+import signal
 import socket
 import stat
 import subprocess
@@ -15,6 +16,7 @@ import pytest
 
 import harness
 from harness import echo, pool, program, wait_for
+from swarm import Swarm
 
 SERVICE_KEYS = {
     "name", "protocol", "handler", "listen", "command", "state", "backoff", "connections",
@@ -93,63 +95,81 @@ def test_its_mode(start):
     assert stat.S_IMODE(os.stat(daemon.control_path).st_mode) == 0o660
 
 
-class Canary(threading.Thread):
-    """Echoes all the time; keeps the longest wait."""
-
-    def __init__(self, address):
-        super().__init__(daemon=True)
-        self.client = harness.Client(address)
-        self.worst, self.count, self.failure = 0.0, 0, None
-        self.over = threading.Event()
-
-    def run(self):
-        try:
-            while not self.over.is_set():
-                begun = time.monotonic()
-                assert self.client.ask(b"chirp %d" % self.count) == b"chirp %d" % self.count
-                self.worst = max(self.worst, time.monotonic() - begun)
-                self.count += 1
-        except Exception as error:
-            self.failure = error
-
-
 @pytest.fixture
 def besieged(start):
-    """A daemon whose service is asked all the while; afterwards it must be as before."""
-    daemon = start({"a": echo()})
-    canary = Canary(daemon.address())
-    canary.start()
+    """A daemon whose programs are asked all the while; afterwards it must be as before."""
+    daemon = start({"up": pool(program("upper.py"), instances=2)})
+    swarm = Swarm(daemon.address(), clients=8)
+    swarm.start()
+    swarm.wait_round()
     before = len(harness.descriptors(daemon.pid))
-    pids = daemon.pid, *daemon.worker_pids()
+    pids = daemon.pid, *daemon.worker_pids(), *daemon.instance_pids()
     yield daemon
-    count = canary.count
-    wait_for(lambda: canary.failure or canary.count > count + 10, "the canary's song")
-    canary.over.set()
-    canary.join(10)
-    canary.client.close()
-    if canary.failure:
-        raise canary.failure
-    assert canary.worst < 1.0 * harness.SCALE
-    assert pids == (daemon.pid, *daemon.worker_pids()), "nobody had to be replaced"
+    swarm.wait_round()
+    swarm.finish().check_clean()
+    assert swarm.percentile(0.99) < 0.25 * harness.SCALE and max(swarm.waits) < 1.0 * harness.SCALE
+    assert pids == (daemon.pid, *daemon.worker_pids(), *daemon.instance_pids()), "none was replaced"
     wait_for(lambda: len(harness.descriptors(daemon.pid)) <= before, "the descriptors given back")
 
 
-def test_silent_connections(besieged):
-    """A thousand that say nothing: bounded, and somebody with a question still gets an answer."""
-    silent = []
-    for _ in range(1000):
-        client = socket.socket(socket.AF_UNIX)
-        client.settimeout(0.2)
-        try:
-            client.connect(str(besieged.control_path))
-        except (BlockingIOError, socket.timeout, ConnectionError):
+class Besieger(threading.Thread):
+    """Opens silent connections as fast as it can, and keeps the newest thousand."""
+
+    def __init__(self, path):
+        super().__init__(daemon=True)
+        self.path, self.over, self.kept, self.count = str(path), threading.Event(), [], 0
+
+    def run(self):
+        while not self.over.is_set():
+            client = socket.socket(socket.AF_UNIX)
+            client.settimeout(1.0)
+            try:
+                client.connect(self.path)
+                self.count += 1
+            except (BlockingIOError, socket.timeout, ConnectionError):
+                pass  # a full backlog is an honest bound
+            self.kept.append(client)
+            if len(self.kept) > 1000:
+                self.kept.pop(0).close()
+        for client in self.kept:
             client.close()
-            break  # a full backlog is an honest bound
-        silent.append(client)
-    assert besieged.is_running()
-    for client in silent:
-        client.close()
-    wait_for(lambda: besieged.try_status(), "an answer after the siege", 10)
+
+
+def test_silent_connections(besieged):
+    """Thousands that say nothing, and somebody with a question gets an answer each time."""
+    siege = Besieger(besieged.control_path)
+    siege.start()
+    wait_for(lambda: siege.count > 1000, "a thousand silent connections", 20)
+    answered = 0
+    while answered < 30 or siege.count < 3000:
+        begun = time.monotonic()
+        done = subprocess.run(
+            [harness.BUILD / "hostlerctl", "services", "--socket", besieged.control_path],
+            capture_output=True, timeout=20)
+        assert (done.returncode, done.stderr) == (0, b"")
+        assert time.monotonic() - begun < 2.0 * harness.SCALE
+        answered += 1
+    assert len([fd for fd in harness.descriptors(besieged.pid).values()
+                if fd.startswith("socket:")]) < 100
+    siege.over.set()
+    siege.join(20)
+
+
+def test_waiting_is_not_displaced(start):
+    """A question that is being answered keeps its place among many silent newcomers."""
+    daemon = start({"a": echo()})
+    stopped = daemon.worker_pids()[0]
+    daemon.stop_worker(stopped)
+    siege = Besieger(daemon.control_path)
+    siege.start()
+    wait_for(lambda: siege.count > 200, "a siege", 20)
+    try:
+        reply = daemon.request("connections")
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+    assert reply["ok"] and [worker["pid"] for worker in reply["missing"]] == [stopped]
+    siege.over.set()
+    siege.join(20)
 
 
 def test_input_without_a_newline(besieged):
