@@ -23,10 +23,12 @@
 
 /* One question under way. */
 struct client {
-	const char *path;  /* borrows */
-	int fd;            /* owns */
-	uint64_t timeout;  /* ns; for the message */
-	uint64_t deadline; /* absolute */
+	const struct client_question *question; /* borrows */
+	const char *path;                       /* borrows */
+	int fd;                                 /* owns */
+	uint64_t timeout;                       /* ns; for the message */
+	uint64_t deadline;                      /* absolute */
+	uint64_t slow_at; /* when the asker is told that it is slow; UINT64_MAX: it was */
 	struct buf reply;
 	char **why; /* borrows; where the sentence goes */
 };
@@ -79,17 +81,22 @@ client_connect(struct client *client)
 
 /* Waits until the connection can be read or written; false when the time is over. */
 static bool
-client_wait(const struct client *client, short events)
+client_wait(struct client *client, short events)
 {
 	struct pollfd pollfd = {.fd = client->fd, .events = events};
-	uint64_t now;
+	uint64_t now, until;
 	int ready;
 
 	do {
 		now = clock_now();
 		if (now >= client->deadline)
 			return false;
-		ready = poll(&pollfd, 1, (int)((client->deadline - now) / CLOCK_MS) + 1);
+		if (now >= client->slow_at) {
+			client->slow_at = UINT64_MAX;
+			client->question->on_slow(client->question);
+		}
+		until = client->slow_at < client->deadline ? client->slow_at : client->deadline;
+		ready = poll(&pollfd, 1, (int)((until - now) / CLOCK_MS) + 1);
 	} while (ready == 0 || (ready == -1 && errno == EINTR));
 	return true;
 }
@@ -178,7 +185,7 @@ static enum client_result
 client_exchange(struct client *client, const char *line, json_t **reply)
 {
 	enum client_result result;
-	size_t length;
+	size_t length = 0;
 
 	result = client_connect(client);
 	if (result == CLIENT_OK)
@@ -191,17 +198,24 @@ client_exchange(struct client *client, const char *line, json_t **reply)
 }
 
 enum client_result
-client_ask(const char *path, const json_t *request, uint64_t timeout, json_t **reply, char **why)
+client_ask(const struct client_question *question, json_t **reply, char **why)
 {
-	struct client client = {.path = path, .fd = -1, .timeout = timeout, .why = why};
-	char *text = json_dumps(request, JSON_COMPACT);
+	struct client client = {.question = question,
+	    .path = question->path,
+	    .fd = -1,
+	    .timeout = question->timeout,
+	    .slow_at = UINT64_MAX,
+	    .why = why};
+	char *text = json_dumps(question->request, JSON_COMPACT);
 	enum client_result result;
 	char *line;
 
 	if (text == NULL)
 		return client_got_nonsense(&client, "the request cannot be written as JSON");
 	line = mem_printf("%s\n", text);
-	client.deadline = clock_now() + timeout;
+	client.deadline = clock_now() + question->timeout;
+	if (question->on_slow != NULL)
+		client.slow_at = clock_now() + question->patience;
 	result = client_exchange(&client, line, reply);
 	if (client.fd != -1)
 		close(client.fd);

@@ -19,11 +19,20 @@ enum client_result {
 	CLIENT_NONSENSE     /* something else than one JSON object on a line */
 };
 
+/* A question. All is borrowed for the call. */
+struct client_question {
+	const char *path; /* of the socket */
+	const json_t *request;
+	uint64_t timeout; /* ns in all */
+	/* Called once when there is no reply after `patience` ns; NULL: never. */
+	void (*on_slow)(const struct client_question *question);
+	uint64_t patience;
+};
+
 /*
- * Sends `request` (borrowed) to the socket `path` and waits `timeout` ns in all. On CLIENT_OK the
- * caller owns *reply, an object; otherwise *why, a sentence to be freed.
+ * Asks and waits. On CLIENT_OK the caller owns *reply, an object; otherwise *why, a sentence to be
+ * freed.
  */
-enum client_result client_ask(
-    const char *path, const json_t *request, uint64_t timeout, json_t **reply, char **why);
+enum client_result client_ask(const struct client_question *question, json_t **reply, char **why);
 
 #endif

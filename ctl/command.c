@@ -4,6 +4,7 @@
  */
 #include "ctl/command.h"
 
+#include "common/clock.h"
 #include "common/mem.h"
 #include "ctl/client.h"
 #include "ctl/find.h"
@@ -13,6 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define COMMAND_PATIENCE CLOCK_SECOND /* until it is said what is waited for */
 /* 15 digits: what was written as 0.1 is printed as 0.1. */
 #define COMMAND_JSON (JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
 
@@ -64,9 +66,28 @@ command_misunderstood(const char *path, const char *what)
 	return COMMAND_REFUSED;
 }
 
+/* Why it was refused: a sentence, or several, such as the errors of a file, one a line. */
+static void
+command_complain_refused(const json_t *reply, const char *error)
+{
+	const json_t *errors = json_object_get(reply, "errors");
+	const char *line;
+	json_t *item;
+	size_t index;
+
+	if (json_array_size(errors) == 0)
+		command_complain(error);
+	json_array_foreach(errors, index, item)
+	{
+		line = json_string_value(item);
+		command_complain(line != NULL ? line : error);
+	}
+}
+
 /* {"ok":true} and all fields, or {"ok":false} and a sentence; anything else is nonsense. */
 static enum command_exit
-command_judge(const char *path, json_t *reply, const struct reply_field *fields)
+command_judge(const struct command_line *line, const char *path, json_t *reply,
+    const struct reply_field *fields)
 {
 	const json_t *ok = json_object_get(reply, "ok");
 	const char *error = json_string_value(json_object_get(reply, "error"));
@@ -78,7 +99,9 @@ command_judge(const char *path, json_t *reply, const struct reply_field *fields)
 	if (json_is_false(ok) && error == NULL)
 		return command_misunderstood(path, "error is not a text");
 	if (json_is_false(ok)) {
-		command_complain(error);
+		if (line->wants_json)
+			command_print_json(reply);
+		command_complain_refused(reply, error);
 		return COMMAND_REFUSED;
 	}
 	wrong = reply_check(reply, fields);
@@ -89,38 +112,80 @@ command_judge(const char *path, json_t *reply, const struct reply_field *fields)
 }
 
 static enum command_exit
-command_exchange(const struct command_line *line, const char *path, const char *verb,
-    const struct reply_field *fields, json_t **reply)
+command_exchange(const struct command_line *line, const char *path,
+    const struct command_question *question, json_t **reply)
 {
-	json_t *request = json_pack("{s:s}", "command", verb);
+	const struct client_question asked = {.path = path,
+	    .request = question->request,
+	    .timeout = question->timeout != 0 ? question->timeout : line->timeout,
+	    .on_slow = question->on_slow,
+	    .patience = COMMAND_PATIENCE};
 	enum client_result result;
 	enum command_exit judged;
 	char *why;
 
-	result = client_ask(path, request, line->timeout, reply, &why);
-	json_decref(request);
+	result = client_ask(&asked, reply, &why);
 	if (result != CLIENT_OK) {
 		command_complain(why);
 		free(why);
 		return result == CLIENT_NONSENSE ? COMMAND_REFUSED : COMMAND_UNREACHABLE;
 	}
-	judged = command_judge(path, *reply, fields);
+	judged = command_judge(line, path, *reply, question->fields);
 	if (judged != COMMAND_OK)
 		json_decref(*reply);
 	return judged;
 }
 
 enum command_exit
-command_ask(const struct command_line *line, const char *verb, const struct reply_field *fields,
-    json_t **reply)
+command_question(
+    const struct command_line *line, const struct command_question *question, json_t **reply)
 {
 	enum command_exit result;
 	char *path;
 
 	result = command_find(line, &path);
+	if (result == COMMAND_OK) {
+		result = command_exchange(line, path, question, reply);
+		free(path);
+	}
+	json_decref(question->request);
+	return result;
+}
+
+enum command_exit
+command_ask(const struct command_line *line, const char *verb, const struct reply_field *fields,
+    json_t **reply)
+{
+	const struct command_question question = {
+	    .request = json_pack("{s:s}", "command", verb), .fields = fields};
+
+	return command_question(line, &question, reply);
+}
+
+enum command_exit
+command_run(const struct command_line *line, const struct command_question *question,
+    void (*print)(const struct command_line *line, const json_t *reply))
+{
+	enum command_exit result;
+	json_t *reply;
+
+	result = command_question(line, question, &reply);
 	if (result != COMMAND_OK)
 		return result;
-	result = command_exchange(line, path, verb, fields, reply);
-	free(path);
-	return result;
+	if (line->wants_json)
+		command_print_json(reply);
+	else
+		print(line, reply);
+	json_decref(reply);
+	return COMMAND_OK;
+}
+
+enum command_exit
+command_show(const struct command_line *line, const char *verb, const struct reply_field *fields,
+    void (*print)(const struct command_line *line, const json_t *reply))
+{
+	const struct command_question question = {
+	    .request = json_pack("{s:s}", "command", verb), .fields = fields};
+
+	return command_run(line, &question, print);
 }

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct client_question;
+
 /* Exit codes: a contract with scripts. */
 enum command_exit {
 	COMMAND_OK,
@@ -22,11 +24,21 @@ enum command_exit {
 struct command_line {
 	const char *socket; /* borrows; of --socket, or NULL */
 	bool wants_json;
-	uint64_t timeout;   /* ns for the whole exchange */
-	unsigned width;     /* columns of a table */
-	uint64_t watch;     /* ns between two looks; 0 for one look */
-	char *const *words; /* borrows; what stands behind the verb */
+	bool is_dry, is_quick; /* --dry-run, --quick */
+	uint64_t timeout;      /* ns for the whole exchange, unless the question has its own */
+	unsigned width;        /* columns of a table */
+	uint64_t watch;        /* ns between two looks; 0 for one look */
+	char *const *words;    /* borrows; what follows the verb */
 	unsigned word_count;
+};
+
+/* A request, and what its reply must look like. */
+struct command_question {
+	json_t *request; /* taken over */
+	const struct reply_field *fields;
+	uint64_t timeout; /* ns; 0: that of the command line */
+	/* Called once when there is no reply after a second: says why. NULL: nothing is said. */
+	void (*on_slow)(const struct client_question *question);
 };
 
 /*
@@ -35,6 +47,19 @@ struct command_line {
  */
 enum command_exit command_ask(const struct command_line *line, const char *verb,
     const struct reply_field *fields, json_t **reply);
+
+/* The same with more than a verb. */
+enum command_exit command_question(
+    const struct command_line *line, const struct command_question *question, json_t **reply);
+
+/* Asks, and prints the reply: as JSON where that is wanted, else by `print`. */
+enum command_exit command_run(const struct command_line *line,
+    const struct command_question *question,
+    void (*print)(const struct command_line *line, const json_t *reply));
+/* The same for a verb without arguments. */
+enum command_exit command_show(const struct command_line *line, const char *verb,
+    const struct reply_field *fields,
+    void (*print)(const struct command_line *line, const json_t *reply));
 
 /* Prints the whole reply, indented. */
 void command_print_json(const json_t *reply);

@@ -120,10 +120,11 @@ find_decide(struct find *find, char **path, char **why)
 		*why = find_list(find);
 		return FIND_SEVERAL;
 	}
-	*why =
-	    find->refusal != NULL
-		? mem_printf("no running hostlerd can be reached (%s)", find->refusal)
-		: mem_strdup("no running hostlerd was found (is it another user's? see --socket)");
+	*why = find->refusal != NULL
+		   ? mem_printf("no running hostlerd can be reached (%s)", find->refusal)
+		   : mem_strdup("no running hostlerd was found; if its configuration sets "
+				"'control', or it is another user's, name its socket: "
+				"--socket PATH");
 	return FIND_NONE;
 }
 

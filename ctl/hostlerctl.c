@@ -1,14 +1,12 @@
 /*
- * hostlerctl: asks a running hostlerd. Reads the command line, finds the verb in the table below
- * and runs it. A new verb is one file and one row. Knows nothing of sockets and replies.
+ * hostlerctl: asks a running hostlerd. Reads the command line, finds the verb in its table and runs
+ * it. Knows nothing of sockets and replies.
  */
 #include "common/clock.h"
 #include "common/unit.h"
 #include "ctl/command.h"
-#include "ctl/stats_view.h"
-#include "ctl/status.h"
 #include "ctl/table.h"
-#include "ctl/trace.h"
+#include "ctl/verb.h"
 
 #include <errno.h>
 #include <getopt.h>
@@ -27,91 +25,37 @@ enum hostlerctl_option {
 	HOSTLERCTL_JSON,
 	HOSTLERCTL_WATCH,
 	HOSTLERCTL_HELP,
-	HOSTLERCTL_VERSION
+	HOSTLERCTL_VERSION,
+	HOSTLERCTL_DRY_RUN,
+	HOSTLERCTL_QUICK
 };
-
-struct hostlerctl_command {
-	const char *name;
-	const char *summary; /* one line of --help */
-	const char *help; /* what `VERB --help` says after the usage line; ends with an example */
-	enum command_exit (*run)(const struct command_line *line);
-	const char *arguments; /* for the usage line, with a space in front; NULL for none */
-	unsigned words;        /* how many words may follow the verb */
-	bool may_watch;
-};
-
-static const struct hostlerctl_command hostlerctl_commands[] = {
-    {"status", "services, workers and instances: addresses, pids, states, last exits",
-	"Shows the daemon, its services with their real addresses, its workers and the\n"
-	"instances of its programs, each with pid, state and why the last one ended.\n"
-	"Long texts are cut to the width of the terminal; --json has everything.\n"
-	"\n"
-	"Example: the pids of all instances\n"
-	"  hostlerctl status --json | jq '.services[].instances[].pid'\n",
-	status_run, NULL, 0, false},
-    {"stats", "rates, waiting line and times of each service, once or --watch",
-	"Shows for each service how many instances are busy, how long the line is, and\n"
-	"for each outcome of its requests how many there were, how many a second, and the\n"
-	"percentiles of their times: whole (from arrival to the end), of replies also\n"
-	"queue (until it was given to an instance) and run (from there to the reply).\n"
-	"Figures are of all time since the start; with --watch of each interval, a second\n"
-	"unless SECONDS says else, until q or Ctrl-C. NO_COLOR turns colours off.\n"
-	"\n"
-	"Example: one service, every five seconds\n"
-	"  hostlerctl stats upper --watch 5\n"
-	"Example: the median whole time of its replies, in nanoseconds\n"
-	"  hostlerctl stats upper --json |\n"
-	"    jq '.services[].outcomes[] | select(.outcome == \"replies\") | .whole.p50'\n",
-	stats_view_run, " [SERVICE] [--watch [SECONDS]]", 1, true},
-    {"trace", "which request was given which instance, in the order of the grants",
-	"Shows the newest grants of every pool, oldest first: the number of the request\n"
-	"in the order of arrival, when it was given an instance (in seconds after the\n"
-	"first one shown; in --json nanoseconds of the monotonic clock), the slot and the\n"
-	"incarnation of the instance, the worker, and whether it was given again.\n"
-	"\n"
-	"Example: how many requests each instance was given\n"
-	"  hostlerctl trace --json | jq '.services[].grants[].slot' | sort | uniq -c\n",
-	trace_run, NULL, 0, false},
-};
-
-#define HOSTLERCTL_COMMANDS (sizeof(hostlerctl_commands) / sizeof(hostlerctl_commands[0]))
 
 /* What the command line says, before anything is done. */
 struct hostlerctl {
 	struct command_line line;
-	const struct hostlerctl_command *command; /* borrows; NULL where none was named */
+	const struct verb *verb; /* borrows; NULL where none was named */
 	bool wants_help, wants_version;
 };
 
-static const struct hostlerctl_command *
-hostlerctl_find(const char *name)
-{
-	for (size_t i = 0; i < HOSTLERCTL_COMMANDS; i++) {
-		if (strcmp(hostlerctl_commands[i].name, name) == 0)
-			return &hostlerctl_commands[i];
-	}
-	return NULL;
-}
-
 static void
-hostlerctl_print_help(const struct hostlerctl_command *command)
+hostlerctl_print_help(const struct verb *verb)
 {
-	printf("usage: hostlerctl %s%s [--socket PATH] [--json]\n\n",
-	    command != NULL ? command->name : "COMMAND",
-	    command != NULL && command->arguments != NULL ? command->arguments : "");
-	if (command != NULL) {
-		fputs(command->help, stdout);
+	if (verb != NULL) {
+		printf("usage: hostlerctl %s%s%s [--socket PATH] [--json]\n\n%s", verb->name,
+		    verb->synopsis[0] != '\0' ? " " : "", verb->synopsis, verb->help);
 		return;
 	}
-	printf("Asks a running hostlerd. Commands:\n");
-	for (size_t i = 0; i < HOSTLERCTL_COMMANDS; i++)
-		printf("  %-8s  %s\n", hostlerctl_commands[i].name, hostlerctl_commands[i].summary);
+	printf("usage: hostlerctl COMMAND [--socket PATH] [--json]\n\n"
+	       "Asks a running hostlerd. Commands:\n");
+	for (size_t i = 0; (verb = verb_at(i)) != NULL; i++)
+		printf("  %-11s  %s\n", verb->name, verb->summary);
 	printf("\nOptions:\n"
 	       "  --socket PATH  the control socket; else $HOSTLER_CONTROL, else\n"
 	       "                 /run/hostler/control.sock where it answers, else your only\n"
 	       "                 running hostlerd\n"
 	       "  --json         print the reply as JSON instead of a table\n"
-	       "  --help         with a command: more about it, and an example\n"
+	       "  --help         with a command: more about it, and an example; so does\n"
+	       "                 'hostlerctl help COMMAND'\n"
 	       "  --version      print the version\n"
 	       "\nExit status: 0 ok, 1 refused, 2 usage, 3 unreachable.\n");
 }
@@ -127,22 +71,54 @@ hostlerctl_usage(const char *format, const char *what)
 	return COMMAND_USAGE;
 }
 
+/* `help`, `help VERB`. */
+static enum command_exit
+hostlerctl_read_help(struct hostlerctl *ctl, int count, char **words)
+{
+	ctl->wants_help = true;
+	if (count == 0)
+		return COMMAND_OK;
+	ctl->verb = verb_find(words[0]);
+	if (ctl->verb == NULL)
+		return hostlerctl_usage("unknown command '%.100s'", words[0]);
+	if (count > 1)
+		return hostlerctl_usage("unexpected argument '%.100s'", words[1]);
+	return COMMAND_OK;
+}
+
+/* Too many words, too few, or an option of another verb. */
+static enum command_exit
+hostlerctl_check(const struct hostlerctl *ctl)
+{
+	const struct verb *verb = ctl->verb;
+
+	if (ctl->line.is_dry && !(verb->options & VERB_DRY_RUN))
+		return hostlerctl_usage("%.100s has no option --dry-run", verb->name);
+	if (ctl->line.is_quick && !(verb->options & VERB_QUICK))
+		return hostlerctl_usage("%.100s has no option --quick", verb->name);
+	if (ctl->line.watch > 0 && !(verb->options & VERB_WATCH))
+		return hostlerctl_usage("%.100s has no option --watch", verb->name);
+	if (ctl->line.word_count > verb->words_max)
+		return hostlerctl_usage(
+		    "unexpected argument '%.100s'", ctl->line.words[verb->words_max]);
+	if (ctl->line.word_count < verb->words_min && !ctl->wants_help)
+		return hostlerctl_usage("%.100s needs more words", verb->name);
+	return COMMAND_OK;
+}
+
 static enum command_exit
 hostlerctl_read_words(struct hostlerctl *ctl, int count, char **words)
 {
 	if (count == 0)
 		return COMMAND_OK;
-	ctl->command = hostlerctl_find(words[0]);
-	if (ctl->command == NULL)
+	if (strcmp(words[0], "help") == 0)
+		return hostlerctl_read_help(ctl, count - 1, words + 1);
+	ctl->verb = verb_find(words[0]);
+	if (ctl->verb == NULL)
 		return hostlerctl_usage("unknown command '%.100s'", words[0]);
 	ctl->line.words = words + 1;
 	ctl->line.word_count = (unsigned)count - 1;
-	if (ctl->line.word_count > ctl->command->words)
-		return hostlerctl_usage(
-		    "unexpected argument '%.100s'", words[1 + ctl->command->words]);
-	if (ctl->line.watch > 0 && !ctl->command->may_watch)
-		return hostlerctl_usage("--watch does not go with '%.100s'", words[0]);
-	return COMMAND_OK;
+	return hostlerctl_check(ctl);
 }
 
 /* A number of seconds, or a duration with its unit; false for anything else. */
@@ -195,6 +171,8 @@ hostlerctl_read(struct hostlerctl *ctl, int argc, char **argv)
 	    {"watch", optional_argument, NULL, HOSTLERCTL_WATCH},
 	    {"help", no_argument, NULL, HOSTLERCTL_HELP},
 	    {"version", no_argument, NULL, HOSTLERCTL_VERSION},
+	    {"dry-run", no_argument, NULL, HOSTLERCTL_DRY_RUN},
+	    {"quick", no_argument, NULL, HOSTLERCTL_QUICK},
 	    {NULL, 0, NULL, 0},
 	};
 	enum command_exit result = COMMAND_OK;
@@ -212,6 +190,10 @@ hostlerctl_read(struct hostlerctl *ctl, int argc, char **argv)
 			ctl->wants_help = true;
 		else if (option == HOSTLERCTL_VERSION || option == 'V')
 			ctl->wants_version = true;
+		else if (option == HOSTLERCTL_DRY_RUN)
+			ctl->line.is_dry = true;
+		else if (option == HOSTLERCTL_QUICK)
+			ctl->line.is_quick = true;
 		else
 			return hostlerctl_bad_option(option, argv[optind - 1]);
 		if (result != COMMAND_OK)
@@ -230,12 +212,12 @@ hostlerctl_run(const struct hostlerctl *ctl)
 		return COMMAND_OK;
 	}
 	if (ctl->wants_help) {
-		hostlerctl_print_help(ctl->command);
+		hostlerctl_print_help(ctl->verb);
 		return COMMAND_OK;
 	}
-	if (ctl->command == NULL)
+	if (ctl->verb == NULL)
 		return hostlerctl_usage("%s", "which command?");
-	return ctl->command->run(&ctl->line);
+	return ctl->verb->run(&ctl->line);
 }
 
 int

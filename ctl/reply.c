@@ -75,6 +75,8 @@ static bool
 reply_is_kind(json_t *value, enum reply_kind kind)
 {
 	switch (kind) {
+	case REPLY_BOOL:
+		return json_is_boolean(value);
 	case REPLY_TEXT:
 		return json_is_string(value);
 	case REPLY_TEXT_OR_NULL:
@@ -105,6 +107,7 @@ static const char *
 reply_kind_name(enum reply_kind kind)
 {
 	static const char *const names[] = {
+	    [REPLY_BOOL] = "true or false",
 	    [REPLY_TEXT] = "a text",
 	    [REPLY_TEXT_OR_NULL] = "a text or null",
 	    [REPLY_COUNT] = "a count",

@@ -8,6 +8,7 @@
 #include <jansson.h>
 
 enum reply_kind {
+	REPLY_BOOL,
 	REPLY_TEXT,
 	REPLY_TEXT_OR_NULL,
 	REPLY_COUNT, /* an integer, not negative */

@@ -12,9 +12,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define TABLE_GAP        2     /* spaces between columns */
-#define TABLE_DOTS       "..." /* stands for what was cut */
-#define TABLE_SHRUNK_MIN 8     /* columns of text that a shrunk cell keeps */
+#define TABLE_GAP         2 /* spaces between columns */
+#define TABLE_NOTE_INDENT 2
+#define TABLE_DOTS        "..." /* stands for what was cut */
+#define TABLE_SHRUNK_MIN  8     /* columns of text that a shrunk cell keeps */
 
 struct table_column {
 	const char *title; /* borrows */
@@ -26,6 +27,8 @@ struct table {
 	unsigned column_count;
 	char **cells; /* owns; row by row */
 	size_t cell_count, cell_room;
+	char **notes; /* owns */
+	size_t note_count;
 };
 
 struct table *
@@ -63,6 +66,23 @@ table_cell(struct table *table, const char *format, ...)
 	table->cells[table->cell_count++] = text_columns(length >= 0 ? text : "?");
 	if (length >= 0)
 		free(text);
+}
+
+void
+table_note(struct table *table, const char *format, ...)
+{
+	va_list args;
+	char *text;
+	int length;
+
+	va_start(args, format);
+	length = vasprintf(&text, format, args);
+	va_end(args);
+	if (length < 0)
+		return;
+	table->notes = mem_resize(table->notes, table->note_count + 1, sizeof(*table->notes));
+	table->notes[table->note_count++] = text_columns(text);
+	free(text);
 }
 
 /* Every column as wide as its widest cell; returns the length of the longest possible line. */
@@ -193,6 +213,8 @@ table_print(const struct table *table, FILE *out, unsigned width)
 	for (size_t row = 0; row <= rows; row++)
 		table_print_row(table, row, widths, line, out, width);
 	free(line);
+	for (size_t i = 0; i < table->note_count; i++)
+		text_wrap(out, table->notes[i], TABLE_NOTE_INDENT, width);
 }
 
 void
@@ -200,6 +222,9 @@ table_free(struct table *table)
 {
 	for (size_t i = 0; i < table->cell_count; i++)
 		free(table->cells[i]);
+	for (size_t i = 0; i < table->note_count; i++)
+		free(table->notes[i]);
+	free(table->notes);
 	free(table->cells);
 	free(table);
 }

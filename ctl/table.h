@@ -26,6 +26,8 @@ struct table *table_new(void);
 void table_column(struct table *table, const char *title, enum table_kind kind);
 /* The next cell, row by row. */
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* A sentence that is printed below the table, wrapped to its width and never cut. */
+void table_note(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A last row that is not complete is printed with empty cells. Never writes a space at an end. */
 void table_print(const struct table *table, FILE *out, unsigned width);
 void table_free(struct table *table);

@@ -2,6 +2,9 @@
 #ifndef CTL_TEXT_H
 #define CTL_TEXT_H
 
+#include <stdint.h>
+#include <stdio.h>
+
 /*
  * A copy that is safe on a terminal: control characters and bytes that are not UTF-8 are written
  * \xNN. The caller frees it.
@@ -9,6 +12,17 @@
 char *text_clean(const char *text);
 /* The same, with everything outside ASCII written \xNN, so that a byte is a column. */
 char *text_columns(const char *text);
+
+/*
+ * Writes `text` (printable ASCII) on lines of at most `width` columns, each behind `indent` spaces,
+ * broken at spaces where there are any.
+ */
+void text_wrap(FILE *out, const char *text, unsigned indent, unsigned width);
+
+#define TEXT_SIZE_MAX 16 /* bytes of text_size() with its NUL */
+
+/* "999", "1.5K", "10.7M", "123M": bytes in three digits or four. Returns `text`. */
+const char *text_size(uint64_t bytes, char text[TEXT_SIZE_MAX]);
 
 #define TEXT_DURATION_MAX 32 /* bytes of text_duration() with its NUL */
 

@@ -57,8 +57,9 @@ trace_add_service(struct table *table, const json_t *service)
 }
 
 static void
-trace_print(const json_t *services, unsigned width)
+trace_print(const struct command_line *line, const json_t *reply)
 {
+	const json_t *services = json_object_get(reply, "services");
 	struct table *table = table_new();
 	size_t index;
 	json_t *service;
@@ -71,23 +72,12 @@ trace_print(const json_t *services, unsigned width)
 	table_column(table, "WORKER", TABLE_RIGHT);
 	table_column(table, "AGAIN", TABLE_RIGHT);
 	json_array_foreach(services, index, service) trace_add_service(table, service);
-	table_print(table, stdout, width);
+	table_print(table, stdout, line->width);
 	table_free(table);
 }
 
 enum command_exit
 trace_run(const struct command_line *line)
 {
-	enum command_exit result;
-	json_t *reply;
-
-	result = command_ask(line, "trace", trace_reply, &reply);
-	if (result != COMMAND_OK)
-		return result;
-	if (line->wants_json)
-		command_print_json(reply);
-	else
-		trace_print(json_object_get(reply, "services"), line->width);
-	json_decref(reply);
-	return COMMAND_OK;
+	return command_show(line, "trace", trace_reply, trace_print);
 }

@@ -248,6 +248,70 @@ START_TEST(test_width_without_terminal)
 }
 END_TEST
 
+/* Below the table, wrapped and whole, and clean as a cell is. */
+START_TEST(test_notes)
+{
+	struct table *table = table_new();
+
+	table_column(table, "NAME", TABLE_LEFT);
+	table_cell(table, "%s", "upper");
+	table_note(table, "upper %d ended: %s", 1, "exit status 1: sorry, there is no such file");
+	table_note(table, "%s", "\x1b[2J");
+	expect(table, 40,
+	    "NAME\n"
+	    "upper\n"
+	    "  upper 1 ended: exit status 1: sorry,\n"
+	    "  there is no such file\n"
+	    "  \\x1b[2J\n");
+	table_free(table);
+}
+END_TEST
+
+static const struct {
+	const char *text;
+	unsigned indent, width;
+	const char *expected;
+} wraps[] = {
+    {"", 0, 40, "\n"},
+    {"one", 2, 40, "  one\n"},
+    {"exactly twenty bytes", 0, 20, "exactly twenty bytes\n"},
+    {"exactly twenty bytes and more", 0, 20, "exactly twenty bytes\nand more\n"},
+    {"a-word-that-is-longer-than-the-line", 0, 20, "a-word-that-is-longe\nr-than-the-line\n"},
+    {"and a-word-that-is-longer-than-it", 0, 20, "and\na-word-that-is-longe\nr-than-it\n"},
+    {"two  spaces  go  where  it  breaks", 0, 20, "two  spaces  go\nwhere  it  breaks\n"},
+    {"too narrow to be true, this one", 30, 10,
+	"                              too narrow to be\n"
+	"                              true, this one\n"},
+};
+
+START_TEST(test_wraps)
+{
+	char *text = NULL;
+	size_t length;
+	FILE *out = open_memstream(&text, &length);
+
+	text_wrap(out, wraps[_i].text, wraps[_i].indent, wraps[_i].width);
+	fclose(out);
+	ck_assert_str_eq(text, wraps[_i].expected);
+	free(text);
+}
+END_TEST
+
+static const struct {
+	uint64_t bytes;
+	const char *text;
+} sizes[] = {{0, "0"}, {999, "999"}, {1000, "1.0K"}, {1536, "1.5K"}, {102297, "99.9K"},
+    {102400, "100K"}, {1023487, "999K"}, {1023488, "1.0M"}, {11206656, "10.7M"},
+    {UINT64_C(1) << 40, "1.0T"}, {UINT64_MAX, "16.0E"}};
+
+START_TEST(test_sizes)
+{
+	char text[TEXT_SIZE_MAX];
+
+	ck_assert_str_eq(text_size(sizes[_i].bytes, text), sizes[_i].text);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -266,7 +330,10 @@ main(void)
 	tcase_add_test(tables, test_too_many_columns);
 	tcase_add_test(tables, test_cells_cannot_steer_the_terminal);
 	tcase_add_test(tables, test_width_without_terminal);
+	tcase_add_test(tables, test_notes);
 	tcase_add_test(texts, test_clean_text);
+	tcase_add_loop_test(texts, test_sizes, 0, (int)(sizeof(sizes) / sizeof(sizes[0])));
+	tcase_add_loop_test(texts, test_wraps, 0, (int)(sizeof(wraps) / sizeof(wraps[0])));
 	tcase_add_loop_test(
 	    texts, test_durations, 0, (int)(sizeof(durations) / sizeof(durations[0])));
 	suite_add_tcase(suite, tables);
