@@ -116,7 +116,7 @@ reload_change_text(const char *change)
 	static const char *const texts[][2] = {
 	    {"unchanged", "unchanged"},
 	    {"limits", "changed limits"},
-	    {"replaced", "new pool"},
+	    {"replaced", "made anew"},
 	    {"added", "added"},
 	    {"removed", "removed"},
 	};

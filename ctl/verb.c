@@ -78,7 +78,7 @@ static const struct verb verb_table[] = {
     {"reload", "[--dry-run]", "read the file again; print what changed",
 	"Reads the configuration again, builds and proves everything that is new, and\n"
 	"only then lets it take over. Waits for that, and prints for each service whether\n"
-	"it is unchanged, has changed limits, has a new pool (and because of which key),\n"
+	"it is unchanged, has changed limits, is made anew (and because of which key),\n"
 	"was added or was removed. Where anything is wrong nothing is changed: every\n"
 	"error is printed, a line each, and the exit status is 1.\n"
 	"\n"

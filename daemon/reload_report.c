@@ -62,7 +62,7 @@ reload_summary(const struct conf_diff *diff, char text[128])
 	    CONF_ADDED, CONF_REMOVED, CONF_REPLACED, CONF_LIMITS, CONF_SAME};
 	static const char *const words[] = {[CONF_ADDED] = "added",
 	    [CONF_REMOVED] = "removed",
-	    [CONF_REPLACED] = "with a new pool",
+	    [CONF_REPLACED] = "made anew",
 	    [CONF_LIMITS] = "with other limits",
 	    [CONF_SAME] = "unchanged"};
 	size_t length = 0;

@@ -240,7 +240,7 @@ hostler: changed
 service a: unchanged
 service b: changed limits
     queue: 1024 -> 2048
-service c: new pool because of command, user
+service c: made anew because of command, user
     command: x -> y
     user: (not set) -> me
     queue: 1 -> 2
