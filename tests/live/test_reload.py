@@ -1,14 +1,16 @@
 """Reload: what is built is proven first, what stays is not touched, what fails leaves no trace."""
 
+import json
 import os
 import signal
 import socket
-import threading
+import subprocess
 import time
 
 import pytest
 
-from harness import Client, descriptors, echo, exists, pool, program, resident_bytes, wait_for
+from harness import (BUILD, SCALE, Client, descriptors, echo, exists, pool, program,
+                     resident_bytes, wait_for)
 from swarm import Swarm
 
 UPPER, NAP = program("upper.py"), program("nap.py")
@@ -316,42 +318,38 @@ def test_unchanged_services_keep_pids_and_waiting_requests(start):
     assert not daemon.log_lines("instance .* ended")
 
 
+def hostler_load(daemon, service, *arguments):
+    host, port = daemon.address(service)
+    return subprocess.Popen(
+        [str(BUILD / "hostler-load"), "run", "--json", "--duration", "10s", *arguments,
+         f"{host}:{port}"], stdout=subprocess.PIPE, text=True)
+
+
+def account(process):
+    output, _ = process.communicate(timeout=60 * SCALE)
+    return json.loads(output)
+
+
 @pytest.mark.slow
 @pytest.mark.bound(120)
-def test_reloads_under_new_connections(start):
-    """20 reloads in 10 s under a new connection for each request: every one is answered."""
+def test_reloads_under_load(start):
+    """20 reloads in 10 s: a new connection for each request, and 64 that are kept."""
     daemon = start({"upper": pool(UPPER, instances=2), "e": echo()})
-    address, stop, failures, right = daemon.address("upper"), threading.Event(), [], [0] * 8
-
-    def ask(number):
-        count = 0
-        while not stop.is_set():
-            count += 1
-            text = b"%d.%d" % (number, count)
-            try:
-                with socket.create_connection(address, 10) as client:
-                    client.sendall(b"c%s\n" % text)
-                    reply = client.makefile("rb").readline()
-                if reply != b"C%s\n" % text:
-                    failures.append((text, reply))
-                right[number] += 1
-            except OSError as error:
-                failures.append((text, error))
-
-    threads = [threading.Thread(target=ask, args=(n,), daemon=True) for n in range(len(right))]
-    for thread in threads:
-        thread.start()
+    fresh = hostler_load(daemon, "upper", "--connections", "8", "--new-connection", "--reconnect",
+                         "--expect", "upper")
+    kept = hostler_load(daemon, "e", "--connections", "64", "--reconnect", "--expect", "echo")
     began = time.monotonic()
     for number in range(20):
         service, key = [("e", "pipeline"), ("upper", "queue")][number % 2]
         daemon.configure({service: {key: 100 + number}})
         assert daemon.reload()["ok"]
-        wait_for(lambda: time.monotonic() >= began + 0.5 * (number + 1), "half a second")
-    stop.set()
-    for thread in threads:
-        thread.join(20)
-    assert not failures, failures[:5]
-    assert min(right) > 50
+        wait_for(lambda: time.monotonic() >= began + 0.5 * (number + 1), "half a second", 20)
+    for load in map(account, (fresh, kept)):
+        requests, connections = load["requests"], load["connections"]
+        assert requests["right"] > 1000 and connections["opened"] > 64
+        assert requests["wrong"] == requests["duplicate"] == requests["error"] == 0, load
+        assert requests["overdue"] == requests["unsent"] == requests["broken_new"] == 0, load
+        assert connections["refused"] == connections["timed_out"] == connections["failed"] == 0
     assert daemon.status()["generation"] == 21
 
 
