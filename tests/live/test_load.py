@@ -795,6 +795,13 @@ def test_rest_of_a_reply_that_nobody_asked_for_is_wrong():
     assert "cut short" in result.stderr
 
 
+def failed_attempts():
+    """How many connects of this machine ever failed (AttemptFails of RFC 4022)."""
+    with open("/proc/net/snmp", encoding="ascii") as table:
+        names, values = [line.split() for line in table if line.startswith("Tcp:")]
+    return int(values[names.index("AttemptFails")])
+
+
 def test_refused_while_the_server_is_away():
     """Between two servers on a port connections are refused, and that is all that happens."""
     port = free_port()
@@ -808,6 +815,8 @@ def test_refused_while_the_server_is_away():
         wait_for(lambda: len(first.received) > 20, "requests")
         first.loop.call_soon_threadsafe(first.stop_listening)
         wait_for(lambda: not connections_in_state("01", port), "no connection")
+        failed = failed_attempts()
+        wait_for(lambda: failed_attempts() >= failed + 8, "refused attempts")
     with Peer(echo, port=port) as second:
         wait_for(lambda: len(second.received) > 20, "requests to the second server")
         result = json.loads(process.communicate(timeout=PATIENCE)[0])
