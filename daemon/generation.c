@@ -59,6 +59,18 @@ generation_find(const struct generation *generation, const struct service *servi
 
 /* ---- making one ---- */
 
+/* As many as the service has, or may have in this generation; both generations may share it. */
+static unsigned
+generation_instances(const struct generation *generation, const struct service *service)
+{
+	unsigned has = service_processes(service), may = 0;
+	int index = generation_find(generation, service);
+
+	if (index >= 0)
+		may = service_instances(&generation->conf->services[index]);
+	return may > has ? may : has;
+}
+
 /*
  * A daemon that is ready but cannot accept would be a riddle: what it needs at least is known now.
  * The master has three pipes of each instance, a worker two and what it keeps free beside them.
@@ -68,16 +80,13 @@ generation_has_fds(const struct generation *generation, struct conf_errors *erro
 {
 	const struct conf *conf = generation->conf;
 	unsigned listens = 0, instances = 0, need;
-	struct service *service;
+	const struct service *service;
 	struct rlimit limit;
 
-	for (unsigned i = 0; i < conf->service_count; i++) {
+	for (unsigned i = 0; i < conf->service_count; i++)
 		listens += conf->services[i].listens;
-		instances += service_instances(&conf->services[i]);
-	}
-	/* Beside what is running; what both generations share is counted twice then. */
 	TAILQ_FOREACH (service, &generation->master->services, entry)
-		instances += service_processes(service);
+		instances += generation_instances(generation, service);
 	need = GENERATION_FDS + generation->master->ids + listens + conf->workers + 3 * instances;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)
 		return true;
@@ -156,6 +165,8 @@ generation_new(struct master *master, struct conf *conf, const struct generation
     const struct conf_diff *diff, struct conf_errors *errors)
 {
 	struct generation *generation = mem_alloc(1, sizeof(*generation));
+	const struct conf *old = before != NULL ? before->conf : NULL;
+	bool good;
 
 	generation->master = master;
 	generation->conf = conf;
@@ -163,11 +174,14 @@ generation_new(struct master *master, struct conf *conf, const struct generation
 	generation->state = GENERATION_STARTING;
 	generation->since = clock_now();
 	TAILQ_INSERT_TAIL(&master->generations, generation, entry);
-	if (generation_has_fds(generation, errors) &&
-	    logs_open(&generation->logs, conf, before != NULL ? before->conf : NULL, errors) &&
-	    generation_add_services(generation, before, diff, errors) &&
-	    listen_open(
-		&generation->listen, conf, before != NULL ? &before->listen : NULL, errors)) {
+	/* Each is tried, so that all that is wrong is told at once. */
+	good = generation_add_services(generation, before, diff, errors);
+	good = generation_has_fds(generation, errors) && good;
+	good = logs_open(&generation->logs, conf, old, errors) && good;
+	good = listen_open(
+		   &generation->listen, conf, before != NULL ? &before->listen : NULL, errors) &&
+	       good;
+	if (good) {
 		generation_add_slots(generation);
 		return generation;
 	}
@@ -239,6 +253,7 @@ void
 generation_abandon(struct generation *generation)
 {
 	generation_set_state(generation, GENERATION_DRAINING);
+	generation->abandoned = true;
 	listen_close(&generation->listen);
 	for (unsigned i = 0; i < generation->slot_count; i++)
 		slot_kill(&generation->slots[i], "its generation was given up");

@@ -37,6 +37,7 @@ struct generation {
 	enum generation_state state;
 	uint64_t since;    /* when it came into its state */
 	uint64_t drain_by; /* what drains is killed then */
+	bool abandoned;    /* it never served: its own services start nothing any more */
 	struct conf *conf; /* owns */
 
 	struct service **services; /* owns the list; conf->service_count, each held */

@@ -384,13 +384,14 @@ service_start_due(struct service *service, uint64_t now)
 	return MASTER_NEVER;
 }
 
-/* Whether its instances have been told to end, with the daemon or before. */
+/* Whether its instances have been told to end, with the daemon, its generation or before. */
 static bool
 service_is_ending(const struct service *service)
 {
 	enum stop_phase phase = service->master->stop.phase;
 
-	return service->ending || (phase != STOP_NONE && phase != STOP_DRAINING);
+	return service->ending || service->generation->abandoned ||
+	       (phase != STOP_NONE && phase != STOP_DRAINING);
 }
 
 uint64_t

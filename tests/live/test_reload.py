@@ -191,6 +191,15 @@ def test_a_taken_port_rolls_back(start):
     assert daemon.connect().ask(b"x") == b"X"
 
 
+def test_failures_of_every_kind_are_told_at_once(start, folder):
+    daemon = start({"upper": pool(UPPER)})
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        reply = refused(daemon, f"access_log: {folder} cannot be opened: Is a directory",
+                        {"late": echo(listen=f"127.0.0.1:{port}", access_log=folder)})
+    assert len(reply["errors"]) == 2 and f"port {port} is in use" in reply["errors"][1]
+
+
 def test_a_wildcard_beside_its_own_address_is_refused(start):
     daemon = start({"upper": pool(UPPER)})
     address = daemon.address()
@@ -236,6 +245,26 @@ def test_run_has_nothing_to_read_again(launch):
     daemon.send_signal(signal.SIGHUP)
     daemon.wait_log("reload failed: nothing was changed", 2)
     assert daemon.connect().ask(b"x") == b"x"
+
+
+def test_what_is_given_up_is_not_started_again(start, folder):
+    """One new service is good, the other is not: the good one's instances only end."""
+    script = folder / "broken.py"
+    script.write_text("import sys\nsys.exit(1)\n")
+    daemon = start({"upper": pool(UPPER)}, {"workers": 1})
+    # Ended by hand: it would stay for stop_timeout if it were started again.
+    stubborn = pool(program("wild.py"), stop_timeout="60s")
+    refused(daemon, "[service bad] command: its program cannot be kept running",
+            {"good": stubborn, "bad": pool(f"python3 {script}")})
+    assert len(daemon.log_lines(r"service good: instance 0 \(pid \d+\) started")) == 1
+
+
+def test_descriptors_are_counted_once(start):
+    """What both generations have needs no descriptors twice, however few there are."""
+    daemon = start({"cat": pool("cat", instances=60)}, prefix=["prlimit", "--nofile=420:420"])
+    daemon.reloaded({"cat": {"queue": 7}})
+    refused(daemon, "the limit of descriptors (ulimit -n) is 420; with 120 instances at least ",
+            {"more": pool("cat", instances=60)})
 
 
 # ---- what goes on meanwhile ----
