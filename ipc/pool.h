@@ -75,6 +75,8 @@ void pool_retire(struct pool *pool, unsigned slot, uint32_t incarnation);
 void pool_set_queue(struct pool *pool, unsigned queue);
 /* How many slots the pool is made for. */
 unsigned pool_capacity(const struct pool *pool);
+/* How many slots are in use or may be at any moment: as of pool_set_slots(). Anybody may ask. */
+unsigned pool_slots(const struct pool *pool);
 /* Whether it is made for at least so many slots and tickets. */
 bool pool_fits(const struct pool *pool, unsigned slots, unsigned queue);
 /*

@@ -37,6 +37,12 @@ pool_capacity(const struct pool *pool)
 	return pool->shape.slots;
 }
 
+unsigned
+pool_slots(const struct pool *pool)
+{
+	return pool_used(pool);
+}
+
 bool
 pool_fits(const struct pool *pool, unsigned slots, unsigned queue)
 {

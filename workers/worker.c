@@ -85,6 +85,33 @@ worker_check_drained(struct worker *worker)
 	worker_end(worker, 0, "drained");
 }
 
+/* ---- descriptors ---- */
+
+/* Instances of the service that may have to be known: by order there may be more than configured.
+ */
+static unsigned
+worker_count_instances(const struct service *service)
+{
+	unsigned slots = service->program != NULL ? pool_slots(service->program->pool) : 0;
+
+	return slots > service->conf->instances ? slots : service->conf->instances;
+}
+
+void
+worker_keep_fds(struct worker *worker)
+{
+	struct rlimit limit;
+	rlim_t reserve = WORKER_FD_SPARE;
+
+	for (unsigned i = 0; i < worker->start->conf->service_count; i++)
+		reserve += 2 * worker_count_instances(&worker->services[i]);
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= reserve)
+		limit.rlim_cur = reserve;
+	if (limit.rlim_cur > 1 << 30)
+		limit.rlim_cur = 1 << 30;
+	worker->fd_limit = (int)(limit.rlim_cur - reserve);
+}
+
 /* ---- other events ---- */
 
 static void
@@ -114,6 +141,7 @@ worker_on_tick(evutil_socket_t fd, short what, void *arg)
 	for (unsigned i = 0; i < worker->start->conf->service_count; i++)
 		if (worker->services[i].program != NULL)
 			program_tick(worker->services[i].program);
+	worker_keep_fds(worker);
 	worker_check_drained(worker);
 }
 
@@ -183,23 +211,6 @@ worker_ignore_signals(void)
 		signal(ignored[i], SIG_IGN);
 }
 
-/* Connections may use descriptors up to here; the rest is for the instances' pipes. */
-static int
-worker_fd_limit(const struct conf *conf)
-{
-	struct rlimit limit;
-	rlim_t reserve = WORKER_FD_SPARE;
-
-	for (unsigned i = 0; i < conf->service_count; i++)
-		if (conf->services[i].handler == HANDLER_PROGRAM)
-			reserve += 2 * conf->services[i].instances;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= reserve)
-		return 0;
-	if (limit.rlim_cur > 1 << 30)
-		limit.rlim_cur = 1 << 30;
-	return (int)(limit.rlim_cur - reserve);
-}
-
 static void
 worker_open_service(struct worker *worker, unsigned index)
 {
@@ -263,7 +274,6 @@ worker_open(struct worker *worker, const struct worker_start *start)
 	worker->sum = stats_row(start->sum, start->id);
 	worker->scratch = mem_alloc(1, WORKER_SCRATCH);
 	worker->services = mem_alloc(start->conf->service_count, sizeof(*worker->services));
-	worker->fd_limit = worker_fd_limit(start->conf);
 	TAILQ_INIT(&worker->turn);
 	TAILQ_INIT(&worker->closed);
 	STAILQ_INIT(&self->mails);
@@ -275,6 +285,7 @@ worker_open(struct worker *worker, const struct worker_start *start)
 	self->term = worker_watch(worker, SIGTERM, EV_SIGNAL, worker_on_term);
 	for (unsigned i = 0; i < start->conf->service_count; i++)
 		worker_open_service(worker, i);
+	worker_keep_fds(worker);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 }

@@ -40,6 +40,9 @@ void worker_end(struct worker *worker, int status, const char *why);
 /* Every instance is known now, so whatever the pool grants can be taken up. */
 void worker_say_ready(struct worker *worker);
 void worker_accept(struct worker *worker);
+/* How many descriptors connections may use: the rest is kept for the instances that there may be.
+ */
+void worker_keep_fds(struct worker *worker);
 /* A second order may be less patient than the first. */
 void worker_drain(struct worker *worker, bool patiently);
 

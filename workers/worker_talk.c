@@ -176,6 +176,7 @@ worker_on_channel(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	worker->now = clock_now();
 	worker_read_channel(worker);
+	worker_keep_fds(worker); /* it may have brought instances that were not counted on */
 }
 
 /* Between two tries for a lock: the master must hear from us, everything else waits. */

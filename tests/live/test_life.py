@@ -65,6 +65,19 @@ def test_a_pool_grows_and_shrinks(start):
     assert {i["slot"] for i in daemon.instances()} <= {0, 1, 2, 3}
 
 
+def test_more_instances_leave_fewer_descriptors_to_clients(start):
+    """Two descriptors are kept for each instance that there is, however it came about."""
+    daemon = start({"cat": pool("cat")}, {"workers": 1}, prefix=["prlimit", "--nofile=400:400"])
+    assert daemon.request("scale", service="cat", instances=60)["ok"]
+    wait_ready(daemon, 60)
+    clients = [daemon.connect().send(b"ping\n") for _ in range(100)]
+    daemon.wait_service(lambda s: s["counters"]["fd_pauses"] > 0, "accepting paused")
+    free = 400 - len(harness.descriptors(daemon.worker_pids()[0]))
+    assert free >= 2 * 60 + 64 - 2, "what was accepted last is the first that was too much"
+    assert daemon.request("scale", service="cat", instances=1)["ok"]
+    assert [client.line() for client in clients] == [b"ping"] * 100
+
+
 def test_a_pool_does_not_grow_while_nobody_waits(start):
     daemon = start({"life": life(instances="2..8")})
     client = daemon.connect()

@@ -230,9 +230,9 @@ START_TEST(test_slots_in_use)
 	ck_assert(pool_fits(world->pool, 100, 4));
 	ck_assert(!pool_fits(world->pool, 101, 4));
 	ck_assert(!pool_fits(world->pool, 100, 5));
-	ck_assert_uint_eq(world->pool->head->used, 100);
+	ck_assert_uint_eq(pool_slots(world->pool), 100);
 	pool_set_slots(world->pool, 2);
-	ck_assert_uint_eq(world->pool->head->used, 2);
+	ck_assert_uint_eq(pool_slots(world->pool), 2);
 	world_offer(world, 0);
 	world_offer(world, 1);
 	struct world_ticket *a = enter_held(0), *b = enter_held(1), *c = enter_waits(1);
@@ -245,30 +245,30 @@ START_TEST(test_slots_in_use)
 	ck_assert_uint_eq(c->grant.slot, 69);
 	/* below a slot in use it does not go */
 	pool_set_slots(world->pool, 1);
-	ck_assert_uint_eq(world->pool->head->used, 70);
+	ck_assert_uint_eq(pool_slots(world->pool), 70);
 	must(world_give(world, c, POOL_REASON_NONE));
 	pool_set_slots(world->pool, 1);
-	ck_assert_uint_eq(world->pool->head->used, 70);
+	ck_assert_uint_eq(pool_slots(world->pool), 70);
 	pool_retire(world->pool, 69, 1);
 	look(0);
 	pool_set_slots(world->pool, 1);
-	ck_assert_uint_eq(world->pool->head->used, 70);
+	ck_assert_uint_eq(pool_slots(world->pool), 70);
 	pool_doom(world->pool, 69, 1);
 	look(0);
 	pool_set_slots(world->pool, 1);
-	ck_assert_uint_eq(world->pool->head->used, 2);
+	ck_assert_uint_eq(pool_slots(world->pool), 2);
 	/* nor below one that was offered, though nobody has looked */
 	pool_set_slots(world->pool, 4);
 	world_offer(world, 3);
 	pool_set_slots(world->pool, 0);
-	ck_assert_uint_eq(world->pool->head->used, 4);
+	ck_assert_uint_eq(pool_slots(world->pool), 4);
 	must(world_give(world, a, POOL_REASON_NONE));
 	must(world_give(world, b, POOL_REASON_NONE));
 	look(0);
 	must(world_whole(world->pool));
 	/* more than it is made for is all of it */
 	pool_set_slots(world->pool, 1000);
-	ck_assert_uint_eq(world->pool->head->used, 100);
+	ck_assert_uint_eq(pool_slots(world->pool), 100);
 	world_offer_lost(world);
 	look(0);
 	must(world_full_load(world, everybody, 2));
@@ -284,7 +284,7 @@ START_TEST(test_bounds_stay_over_a_reset)
 	pool_reset(world->pool);
 	world_attach(world, 0);
 	world_offer(world, 0);
-	ck_assert_uint_eq(world->pool->head->used, 1);
+	ck_assert_uint_eq(pool_slots(world->pool), 1);
 	enter_held(0);
 	enter_waits(0);
 	enter_waits(0);
