@@ -52,7 +52,7 @@ status_pid(pid_t pid)
 json_t *
 status_number(uint64_t number)
 {
-	return json_integer((json_int_t)number);
+	return json_integer(number < INT64_MAX ? (json_int_t)number : INT64_MAX);
 }
 
 /* ---- services ---- */
@@ -71,7 +71,7 @@ status_addresses(const struct master *master, unsigned service)
 	return list;
 }
 
-static json_t *
+json_t *
 status_counters(const struct stats *stats)
 {
 	json_t *counters = json_object();

@@ -14,6 +14,7 @@ extern const struct control_command status_commands[];
 /* ---- between the status's own files ---- */
 
 struct service;
+struct stats;
 
 /* A text that may hold anything, as a program's last words do; null where it is empty. */
 json_t *status_text(const char *text);
@@ -21,7 +22,10 @@ json_t *status_text(const char *text);
 json_t *status_seconds(uint64_t from, uint64_t to);
 /* null where there is no process. */
 json_t *status_pid(pid_t pid);
+/* JSON has no number above INT64_MAX, and a worker may have scribbled anything. */
 json_t *status_number(uint64_t number);
+/* All counters by their names. */
+json_t *status_counters(const struct stats *stats);
 /* A list with what is known of each instance. */
 json_t *status_instances(const struct service *service, uint64_t now);
 

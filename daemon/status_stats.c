@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/mem.h"
 #include "daemon/master.h"
+#include "daemon/status.h"
 
 #include <stdlib.h>
 
@@ -17,13 +18,6 @@
 struct status_stats {
 	struct histogram times[STATS_OUTCOMES][STATS_SPANS];
 };
-
-/* A worker may have scribbled anything; JSON has no number above this one. */
-static json_t *
-status_stats_number(uint64_t number)
-{
-	return json_integer(number < INT64_MAX ? (json_int_t)number : INT64_MAX);
-}
 
 /* ---- times ---- */
 
@@ -82,9 +76,8 @@ status_stats_buckets(const struct histogram *times, unsigned merged)
 		if (count == 0)
 			continue;
 		pair = json_array();
-		json_array_append_new(
-		    pair, status_stats_number(histogram_upper(first + merged - 1)));
-		json_array_append_new(pair, status_stats_number(count));
+		json_array_append_new(pair, status_number(histogram_upper(first + merged - 1)));
+		json_array_append_new(pair, status_number(count));
 		json_array_append_new(list, pair);
 	}
 	return list;
@@ -99,12 +92,12 @@ status_stats_times(const struct histogram *times, unsigned merged)
 	} percentiles[] = {{"p50", 50}, {"p90", 90}, {"p99", 99}, {"p999", 99.9}};
 	json_t *object = json_object();
 
-	json_object_set_new(object, "count", status_stats_number(times->count));
-	json_object_set_new(object, "sum", status_stats_number(times->sum));
-	json_object_set_new(object, "max", status_stats_number(times->max));
+	json_object_set_new(object, "count", status_number(times->count));
+	json_object_set_new(object, "sum", status_number(times->sum));
+	json_object_set_new(object, "max", status_number(times->max));
 	for (size_t i = 0; i < sizeof(percentiles) / sizeof(percentiles[0]); i++)
 		json_object_set_new(object, percentiles[i].name,
-		    status_stats_number(histogram_percentile(times, percentiles[i].percent)));
+		    status_number(histogram_percentile(times, percentiles[i].percent)));
 	json_object_set_new(object, "buckets", status_stats_buckets(times, merged));
 	return object;
 }
@@ -130,7 +123,7 @@ status_stats_outcomes(const struct stats *stats, unsigned share)
 		object = json_object();
 		json_object_set_new(
 		    object, "outcome", json_string(stats_counter_name(STATS_OUTCOME_FIRST + i)));
-		json_object_set_new(object, "count", status_stats_number(counts[i]));
+		json_object_set_new(object, "count", status_number(counts[i]));
 		for (unsigned span = 0; span < STATS_SPANS; span++)
 			json_object_set_new(object, stats_span_name(span),
 			    status_stats_times(&all->times[i][span], merged));
@@ -140,20 +133,9 @@ status_stats_outcomes(const struct stats *stats, unsigned share)
 	return list;
 }
 
-/* ---- counters, and what is so now ---- */
+/* ---- what is so now ---- */
 
-static json_t *
-status_stats_counters(const struct stats *stats)
-{
-	json_t *counters = json_object();
-
-	for (int i = 0; i < COUNTER_COUNT; i++)
-		json_object_set_new(counters, stats_counter_name((enum counter)i),
-		    status_stats_number(stats_total(stats, (enum counter)i)));
-	return counters;
-}
-
-/* Busy and idle ones may be given out; starting ones have a process and may not yet. */
+/* Busy and idle ones may be given out; starting ones may not yet, and what ends may no more. */
 static json_t *
 status_stats_instances(const struct service *service)
 {
@@ -163,7 +145,7 @@ status_stats_instances(const struct service *service)
 		const struct instance *instance = &service->instances[i];
 		struct pool_view view;
 
-		if (instance->state != INSTANCE_RUNNING)
+		if (!instance_is_live(instance))
 			continue;
 		pool_peek(service->pool, instance->slot, &view);
 		if (!instance->offered)
@@ -173,8 +155,8 @@ status_stats_instances(const struct service *service)
 		else
 			idle++;
 	}
-	return json_pack("{s:i, s:i, s:i, s:i}", "all", (int)service_instances(service->conf),
-	    "busy", (int)busy, "idle", (int)idle, "starting", (int)starting);
+	return json_pack("{s:i, s:i, s:i, s:i}", "all", (int)service->size.wanted, "busy",
+	    (int)busy, "idle", (int)idle, "starting", (int)starting);
 }
 
 static json_t *
@@ -186,12 +168,12 @@ status_stats_now(const struct service *service, const struct stats *stats)
 
 	if (service->pool != NULL)
 		pool_figures(service->pool, &figures);
-	json_object_set_new(object, "connections", status_stats_number(stats_open(stats)));
-	json_object_set_new(object, "max_connections", status_stats_number(conf->max_connections));
-	json_object_set_new(object, "under_way", status_stats_number(stats_under_way(stats)));
-	json_object_set_new(object, "waiting", status_stats_number(figures.waiting));
-	json_object_set_new(object, "queue", status_stats_number(conf->queue));
-	json_object_set_new(object, "violations", status_stats_number(figures.violations));
+	json_object_set_new(object, "connections", status_number(stats_open(stats)));
+	json_object_set_new(object, "max_connections", status_number(conf->max_connections));
+	json_object_set_new(object, "under_way", status_number(stats_under_way(stats)));
+	json_object_set_new(object, "waiting", status_number(figures.waiting));
+	json_object_set_new(object, "queue", status_number(conf->queue));
+	json_object_set_new(object, "violations", status_number(figures.violations));
 	json_object_set_new(object, "instances", status_stats_instances(service));
 	return object;
 }
@@ -206,7 +188,7 @@ status_stats_service(const struct master *master, const struct service *service)
 	json_t *object = json_object();
 
 	json_object_set_new(object, "name", json_string(service->conf->name));
-	json_object_set_new(object, "counters", status_stats_counters(stats));
+	json_object_set_new(object, "counters", status_counters(stats));
 	json_object_set_new(object, "now", status_stats_now(service, stats));
 	json_object_set_new(object, "outcomes", status_stats_outcomes(stats, share));
 	return object;
@@ -223,6 +205,6 @@ status_stats_answer(void *arg, const json_t *request, struct control_ask *ask)
 	for (unsigned i = 0; i < master->conf->service_count; i++)
 		json_array_append_new(
 		    list, status_stats_service(master, master->current->services[i]));
-	return control_done(json_pack("{s:o, s:o, s:o}", "time", status_stats_number(clock_now()),
-	    "started", status_stats_number(master->started), "services", list));
+	return control_done(json_pack("{s:o, s:o, s:o}", "time", status_number(clock_now()),
+	    "started", status_number(master->started), "services", list));
 }

@@ -238,6 +238,21 @@ def test_silent_ends_are_no_replies(start):
     assert quiet(daemon, "echo")["now"]["instances"]["all"] == 0
 
 
+def test_instances_are_counted_as_they_are_now(start):
+    """Those that were ordered, not those configured; one that is not ready yet is starting."""
+    daemon = start({"mute": pool("cat", ready="line", instances=2),
+                    "life": pool("cat", instances="1..4")}, wait="running")
+
+    def now(name):
+        services = daemon.request("stats")["services"]
+        return next(s for s in services if s["name"] == name)["now"]["instances"]
+
+    wait_for(lambda: now("mute") == {"all": 2, "busy": 0, "idle": 0, "starting": 2}, "two start")
+    wait_for(lambda: now("life") == {"all": 1, "busy": 0, "idle": 1, "starting": 0}, "one rests")
+    assert daemon.request("scale", service="life", instances=3)["ok"]
+    wait_for(lambda: now("life") == {"all": 3, "busy": 0, "idle": 3, "starting": 0}, "three rest")
+
+
 # ---- hostlerctl stats ----
 
 
