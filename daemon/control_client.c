@@ -326,10 +326,13 @@ control_clients_close(struct control_clients *clients)
 	struct control_ask *ask;
 
 	while ((client = TAILQ_FIRST(&clients->list)) != NULL) {
-		if (client->ask != NULL)
+		if (client->ask != NULL) {
 			control_client_dismiss(client, "the daemon has stopped");
-		else
-			control_client_free(client);
+			continue;
+		}
+		/* A reply of this very turn has not been sent yet. */
+		(void)control_client_write(client);
+		control_client_free(client);
 	}
 	while ((ask = LIST_FIRST(&clients->asks)) != NULL) {
 		LIST_REMOVE(ask, entry);

@@ -527,6 +527,25 @@ START_TEST(asks_outlive_the_socket)
 }
 END_TEST
 
+/* The daemon ends in the turn in which it was answered. */
+START_TEST(last_answers_are_sent)
+{
+	struct world world;
+	int fd;
+
+	world_open(&world);
+	fd = client_open(world.path);
+	client_say(fd, ASK_LATER);
+	help_wait_for((world_turn(&world), kept_count == 1));
+	answer_kept();
+	control_close(world.control);
+	world.control = NULL;
+	client_expect(&world, fd, LATER);
+	close(fd);
+	world_close(&world);
+}
+END_TEST
+
 /* Asks without clients are bounded too; what is not kept is answered all the same. */
 START_TEST(asks_are_bounded)
 {
@@ -865,6 +884,7 @@ main(void)
 	tcase_add_test(tests, waiting_is_not_silence);
 	tcase_add_test(tests, client_that_leaves_is_forgotten);
 	tcase_add_test(tests, asks_outlive_the_socket);
+	tcase_add_test(tests, last_answers_are_sent);
 	tcase_add_test(tests, asks_are_bounded);
 	tcase_add_test(tests, newcomers_displace_the_silent);
 	tcase_add_test(tests, flood_of_silence_is_no_siege);
