@@ -74,6 +74,8 @@ instance_reset(struct instance *instance, const struct spawned *spawned, uint64_
 	instance->incarnation++;
 	instance->offered = instance->was_killed = instance->was_asked = instance->at_fault = false;
 	instance->retired = instance->start_failed = false;
+	/* Starting it, and others before it in this turn, took its time. */
+	instance->since = clock_now();
 	instance->due = 0;
 	instance->why[0] = '\0';
 	(void)pool_peek(instance->service->pool, instance->slot, &view);

@@ -17,7 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SERVICE_QUEUE 16384 /* a pool is made for a line of so many, to be changed in place */
+#define SERVICE_QUEUE       16384 /* a pool is made for a line of so many, to be changed in place */
+#define SERVICE_STARTS_TIME (50 * CLOCK_MS) /* in which one turn of the master may start programs  \
+					     */
 
 static const int service_resources[CONF_LIMIT_COUNT] = {
     [CONF_LIMIT_NOFILE] = RLIMIT_NOFILE,
@@ -374,6 +376,9 @@ service_start_due(struct service *service, uint64_t now)
 			continue;
 		if (time > now)
 			return time;
+		/* Other things are due as well: the rest is started in the next turn. */
+		if (clock_now() > now + SERVICE_STARTS_TIME)
+			return now;
 		missing--;
 		service_note_place(service, i);
 		instance_start(&service->instances[i], now);
