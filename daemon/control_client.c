@@ -151,23 +151,19 @@ control_ask_reply(struct control_ask *ask, json_t *reply)
 static bool
 control_client_ask(struct control_client *client, size_t length, bool is_last)
 {
-	struct control_ask *ask;
+	struct control_ask *ask = control_ask_may_open(client) ? control_ask_new(client) : NULL;
 	bool is_garbage;
 	char *reply;
 
 	client->is_last = is_last;
-	if (!control_ask_may_open(client)) {
-		control_client_say(client, control_line_error("too many requests are under way"));
-		return control_client_write(client);
-	}
-	ask = control_ask_new(client);
 	reply = control_line_answer(
 	    &client->clients->tables, ask, buf_bytes(&client->in), length, &is_garbage);
 	if (reply == NULL) {
 		control_client_heard(client);
 		return true;
 	}
-	control_ask_free(ask);
+	if (ask != NULL)
+		control_ask_free(ask);
 	client->is_last |= is_garbage;
 	control_client_say(client, reply);
 	return control_client_write(client);
@@ -340,6 +336,19 @@ control_clients_close(struct control_clients *clients)
 	}
 }
 
+/* Whoever waits for an answer and has left; among all, or among strangers alone. */
+static struct control_client *
+control_clients_gone(const struct control_clients *clients, bool any)
+{
+	struct control_client *client;
+
+	TAILQ_FOREACH (client, &clients->list, entry)
+		if (client->ask != NULL && (any || !client->is_ours) &&
+		    control_client_has_left(client))
+			return client;
+	return NULL;
+}
+
 /* The first, who was silent longest, with or without a question; any, or of strangers alone. */
 static struct control_client *
 control_clients_oldest(const struct control_clients *clients, bool has_asked, bool any)
@@ -356,8 +365,10 @@ control_clients_oldest(const struct control_clients *clients, bool has_asked, bo
 static struct control_client *
 control_clients_choose(struct control_clients *clients, bool is_ours)
 {
-	struct control_client *client = control_clients_oldest(clients, false, false);
+	struct control_client *client = control_clients_gone(clients, is_ours);
 
+	if (client == NULL)
+		client = control_clients_oldest(clients, false, false);
 	if (client == NULL && is_ours)
 		client = control_clients_oldest(clients, false, true);
 	if (client == NULL && is_ours)

@@ -163,7 +163,11 @@ control_line_run(const struct control_tables *tables, struct control_ask *ask, j
 	if (command == NULL)
 		return control_line_unknown("command", name);
 	error = control_line_check(command->arguments, request);
-	return error != NULL ? error : command->answer(tables->arg, request, ask);
+	if (error != NULL)
+		return error;
+	if (command->may_wait && ask == NULL)
+		return control_error("too many requests are under way");
+	return command->answer(tables->arg, request, command->may_wait ? ask : NULL);
 }
 
 char *

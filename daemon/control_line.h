@@ -38,6 +38,7 @@ struct control_command {
 	const char *name; /* NULL ends the table */
 	json_t *(*answer)(void *arg, const json_t *request, struct control_ask *ask);
 	const struct control_argument *arguments; /* NULL for none */
+	bool may_wait;                            /* it may keep the ask; else that is NULL */
 };
 
 /* {"ok":false,"error":"..."}; keys may be added. Bytes that are not UTF-8 are escaped. */
@@ -59,8 +60,9 @@ struct control_tables {
 
 /*
  * Answers one request (without its LF). Returns the reply with its LF, which the caller frees, or
- * NULL when the command has kept `ask`. *garbage becomes true when the line was no request at all:
- * then the connection is not worth keeping.
+ * NULL when the command has kept `ask`. Where `ask` is NULL, what may have to wait is refused.
+ * *garbage becomes true when the line was no request at all: then the connection is not worth
+ * keeping.
  */
 char *control_line_answer(const struct control_tables *tables, struct control_ask *ask,
     const char *line, size_t length, bool *garbage);

@@ -177,10 +177,10 @@ order_verbose(void *arg, const json_t *request, struct control_ask *ask)
 /* ---- the table ---- */
 
 const struct control_command order_commands[] = {
-    {"reload", order_reload, order_reload_arguments},
-    {"scale", order_scale, order_scale_arguments},
-    {"reopen", order_reopen, NULL},
-    {"stop", order_stop, order_stop_arguments},
-    {"verbose", order_verbose, order_verbose_arguments},
-    {NULL, NULL, NULL},
+    {"reload", order_reload, order_reload_arguments, true},
+    {"scale", order_scale, order_scale_arguments, false},
+    {"reopen", order_reopen, NULL, false},
+    {"stop", order_stop, order_stop_arguments, false},
+    {"verbose", order_verbose, order_verbose_arguments, false},
+    {NULL, NULL, NULL, false},
 };

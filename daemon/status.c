@@ -327,14 +327,14 @@ status_answer_trace(void *arg, const json_t *request, struct control_ask *ask)
 }
 
 const struct control_command status_commands[] = {
-    {"status", status_answer, NULL},
-    {"version", status_answer_version, NULL},
-    {"services", status_answer_services, NULL},
-    {"workers", status_answer_workers, NULL},
-    {"instances", status_answer_instances, NULL},
-    {"connections", listing_answer, NULL},
-    {"config", settings_answer, NULL},
-    {"stats", status_stats_answer, NULL},
-    {"trace", status_answer_trace, NULL},
-    {NULL, NULL, NULL},
+    {"status", status_answer, NULL, false},
+    {"version", status_answer_version, NULL, false},
+    {"services", status_answer_services, NULL, false},
+    {"workers", status_answer_workers, NULL, false},
+    {"instances", status_answer_instances, NULL, false},
+    {"connections", listing_answer, NULL, true},
+    {"config", settings_answer, NULL, false},
+    {"stats", status_stats_answer, NULL, false},
+    {"trace", status_answer_trace, NULL, false},
+    {NULL, NULL, NULL, false},
 };

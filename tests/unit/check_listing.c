@@ -32,7 +32,7 @@ struct world {
 };
 
 static const struct control_command commands[] = {
-    {"connections", listing_answer, NULL}, {NULL, NULL, NULL}};
+    {"connections", listing_answer, NULL, true}, {NULL, NULL, NULL, false}};
 static const struct control_command *const tables[] = {commands, NULL};
 
 static void
