@@ -51,11 +51,10 @@ backoff_rate_note(struct backoff_rate *rate, uint64_t now)
 }
 
 bool
-backoff_loop_death(struct backoff_loop *loop, uint64_t now, uint64_t started, uint64_t good_replies)
+backoff_loop_death(struct backoff_loop *loop, uint64_t now, uint64_t started, bool works)
 {
-	if (good_replies != loop->good || now > started + BACKOFF_LONG_LIFE)
+	if (works || now > started + BACKOFF_LONG_LIFE)
 		loop->streak = 0;
-	loop->good = good_replies;
 	if (loop->streak > 0 && started < loop->failed)
 		return false;
 	loop->streak++;
@@ -65,12 +64,9 @@ backoff_loop_death(struct backoff_loop *loop, uint64_t now, uint64_t started, ui
 }
 
 bool
-backoff_loop_look(struct backoff_loop *loop, uint64_t good_replies)
+backoff_loop_look(struct backoff_loop *loop, bool works)
 {
-	if (good_replies == loop->good)
-		return false;
-	loop->good = good_replies;
-	return backoff_loop_end(loop);
+	return works && backoff_loop_end(loop);
 }
 
 bool

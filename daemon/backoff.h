@@ -41,14 +41,16 @@ struct backoff_loop {
 	unsigned streak;     /* failures in a row */
 	uint64_t failed;     /* when the last counted one was */
 	uint64_t not_before; /* no start before this time */
-	uint64_t good;       /* good replies of the service when it was last looked at */
 };
 
-/* An instance that was started at `started` died by itself. True when a loop begins with it. */
-bool backoff_loop_death(
-    struct backoff_loop *loop, uint64_t now, uint64_t started, uint64_t good_replies);
-/* True when the replies end a loop. Call it from time to time. */
-bool backoff_loop_look(struct backoff_loop *loop, uint64_t good_replies);
+/*
+ * An instance that was started at `started` died by itself. `works` says that it has replied, or
+ * one that was started after the last failure: what older ones reply tells nothing of a program
+ * that has been broken since. True when a loop begins with it.
+ */
+bool backoff_loop_death(struct backoff_loop *loop, uint64_t now, uint64_t started, bool works);
+/* True when a loop ends because it `works` again. Call it from time to time. */
+bool backoff_loop_look(struct backoff_loop *loop, bool works);
 /* Ends the loop, if there is one; true when there was. */
 bool backoff_loop_end(struct backoff_loop *loop);
 /* Whether starts are delayed because of a loop. */

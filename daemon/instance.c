@@ -18,6 +18,7 @@
 
 #define INSTANCE_OVERDUE (CLOCK_SECOND)     /* what a holder is given beyond the deadline */
 #define INSTANCE_LOOK    (10 * CLOCK_MS)    /* until a slot is read again that was being written */
+#define INSTANCE_TRIAL   (250 * CLOCK_MS)   /* in which what cannot work dies at its start */
 #define INSTANCE_TERM    (1 * CLOCK_SECOND) /* between TERM and KILL */
 
 static const char *
@@ -130,13 +131,27 @@ instance_start(struct instance *instance, uint64_t now)
 		instance_kill(instance, "cannot be listened to");
 }
 
+/*
+ * Until when it must live before it is given out. After a failure the next one may die as well, and
+ * need not cost a request while others serve.
+ */
+static uint64_t
+instance_trial(const struct instance *instance)
+{
+	const struct service *service = instance->service;
+
+	if (service->loop.streak == 0 || !service_has_offered(service))
+		return 0;
+	return instance->since + INSTANCE_TRIAL;
+}
+
 /* Not before every worker has it: whom the pool gives it to must know its pipes. */
 static void
-instance_offer(struct instance *instance)
+instance_offer(struct instance *instance, uint64_t now)
 {
 	struct master *master = instance->service->master;
 
-	if (!slot_all_know(master, instance))
+	if (!slot_all_know(master, instance) || now < instance_trial(instance))
 		return;
 	instance->offered = true;
 	instance->rested = clock_now();
@@ -274,13 +289,15 @@ instance_turn(struct instance *instance, uint64_t now)
 	if (instance->state == INSTANCE_STARTING)
 		return instance_ready_turn(instance, now);
 	if (instance->state == INSTANCE_RUNNING && !instance->offered)
-		instance_offer(instance);
+		instance_offer(instance, now);
 	if (instance->state == INSTANCE_RUNNING && instance->offered) {
 		uint64_t next = instance_watch(instance, now);
 
 		if (instance->state == INSTANCE_RUNNING)
 			return next;
 	}
+	if (instance->state == INSTANCE_RUNNING)
+		return now < instance_trial(instance) ? instance_trial(instance) : MASTER_NEVER;
 	if (instance->due == 0)
 		return MASTER_NEVER;
 	if (now < instance->due)

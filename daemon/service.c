@@ -17,9 +17,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define SERVICE_QUEUE       16384 /* a pool is made for a line of so many, to be changed in place */
-#define SERVICE_STARTS_TIME (50 * CLOCK_MS) /* in which one turn of the master may start programs  \
-					     */
+#define SERVICE_QUEUE 16384 /* a pool is made for a line of so many, to be changed in place */
+#define SERVICE_STARTS_TIME                                                                        \
+	(50 * CLOCK_MS) /* in which one turn of the master may start programs                      \
+			 */
 
 static const int service_resources[CONF_LIMIT_COUNT] = {
     [CONF_LIMIT_NOFILE] = RLIMIT_NOFILE,
@@ -295,18 +296,51 @@ service_good_replies(const struct service *service)
 	return good;
 }
 
+bool
+service_has_offered(const struct service *service)
+{
+	for (unsigned i = 0; i < service->size.used; i++)
+		if (service->instances[i].state == INSTANCE_RUNNING &&
+		    service->instances[i].offered)
+			return true;
+	return false;
+}
+
+static bool
+service_has_replied(const struct service *service, const struct instance *instance)
+{
+	struct pool_view view;
+
+	(void)pool_peek(service->pool, instance->slot, &view);
+	return view.served > instance->served_before;
+}
+
+/* Whether the program, as it is started now, can do its work: one since the last failure did. */
+static bool
+service_works(const struct service *service)
+{
+	for (unsigned i = 0; i < service->size.used; i++) {
+		const struct instance *instance = &service->instances[i];
+
+		if (instance->pid != 0 && instance->since > service->loop.failed &&
+		    service_has_replied(service, instance))
+			return true;
+	}
+	return false;
+}
+
 void
 service_note_death(
     struct service *service, const struct instance *instance, uint64_t started, uint64_t now)
 {
-	/* What the living reply does not make a program startable. */
-	uint64_t good = service->cannot_start ? service->loop.good : service_good_replies(service);
+	bool works = !service->cannot_start &&
+		     (service_has_replied(service, instance) || service_works(service));
 	bool tell = instance->last_said[0] != '\0';
 
 	service->failures++;
 	snprintf(service->last_exit, sizeof(service->last_exit), "%s", instance->last_exit);
 	snprintf(service->last_said, sizeof(service->last_said), "%s", instance->last_said);
-	if (!backoff_loop_death(&service->loop, now, started, good))
+	if (!backoff_loop_death(&service->loop, now, started, works))
 		return;
 	log_warnx("service %s: its instances die one after another: %s%s%s; next try in %.1fs, "
 		  "then less and less often, at least every %llus",
@@ -324,7 +358,7 @@ service_look(struct service *service, uint64_t now)
 
 	if (!backoff_loop_is_on(&service->loop) || service->cannot_start)
 		return;
-	ended = backoff_loop_look(&service->loop, service_good_replies(service));
+	ended = backoff_loop_look(&service->loop, service_works(service));
 	for (unsigned i = 0; i < service->count && !ended; i++) {
 		const struct instance *instance = &service->instances[i];
 

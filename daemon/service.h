@@ -126,6 +126,8 @@ unsigned service_missing(const struct service *service);
 uint64_t service_start_time(const struct service *service);
 /* Good replies over all instances, dead ones too. */
 uint64_t service_good_replies(const struct service *service);
+/* Whether any instance may be given out by the workers. */
+bool service_has_offered(const struct service *service);
 /* The environment of the instance in this place; the caller owns it. */
 char **service_environment(const struct service *service, unsigned slot);
 /* Its configuration is another one: what was ordered ends, the new bounds hold. */

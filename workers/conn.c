@@ -323,11 +323,14 @@ conn_wait_writable(struct conn *conn)
 static void
 conn_write(struct conn *conn)
 {
+	/* The end goes out with the last reply: who reads the one has seen the other. */
+	bool is_last = conn->input_ended && conn->under_way == 0;
 	ssize_t n;
 
 	if (buf_length(&conn->out) == 0 || conn->write_pending)
 		return;
-	n = send(conn->fd, buf_bytes(&conn->out), buf_length(&conn->out), MSG_NOSIGNAL);
+	n = send(conn->fd, buf_bytes(&conn->out), buf_length(&conn->out),
+	    MSG_NOSIGNAL | (is_last ? MSG_MORE : 0));
 	if (n < 0 && errno != EAGAIN && errno != EINTR) {
 		conn_close(conn, "the client left");
 		return;

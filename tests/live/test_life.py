@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import time
 
 import pytest
@@ -440,3 +441,28 @@ def test_requests_count_for_the_present_process(start):
     assert client.ask(b"text") == b"TEXT"
     instance = daemon.instances()[0]
     assert (instance["requests"], instance["served"]) == (1, 4)
+
+
+# ---- a program that has been broken since ----
+
+
+def test_a_broken_script_is_noticed_beside_healthy_siblings(start, folder):
+    """Older instances go on; who is started from the broken file backs off, and costs nobody."""
+    script = folder / "up.py"
+    good = (harness.PROGRAMS / "upper.py").read_text()
+    script.write_text(good)
+    daemon = start({"up": pool(f"{sys.executable} -IS {script}", instances=4)})
+    swarm = Swarm(daemon.address(), 16)
+    swarm.start()
+    swarm.wait_round()
+    script.write_text("raise SystemExit('no such module')\n")
+    os.kill(daemon.instance_pids()[0], signal.SIGKILL)
+    daemon.wait_log("its instances die one after another: exit status 1; last said: no such module")
+    assert daemon.service()["state"] == "backing off"
+    swarm.wait_round()
+    script.write_text(good)
+    daemon.wait_log("service up: works again", timeout=15)
+    daemon.wait_full("any")
+    swarm.finish().check_honest()
+    # The one that was killed, and at most the first that was started in its place.
+    assert sum(swarm.errors.values()) <= 2, swarm.counts()

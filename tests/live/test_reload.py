@@ -2,6 +2,7 @@
 
 import json
 import os
+import selectors
 import signal
 import socket
 import subprocess
@@ -9,7 +10,7 @@ import time
 
 import pytest
 
-from harness import (BUILD, SCALE, Client, descriptors, echo, exists, pool, program,
+from harness import (BUILD, SANITIZED, SCALE, Client, descriptors, echo, exists, pool, program,
                      resident_bytes, wait_for)
 from swarm import Swarm
 
@@ -330,11 +331,14 @@ def test_unchanged_services_keep_pids_and_waiting_requests(start):
     daemon = start({"slow": pool(NAP, instances=2, queue=100,
                                  queue_timeout="60s", request_timeout="60s"), "e": echo()})
     pids = daemon.instance_pids("slow")
+    waited = 0
     for number in range(50):
         waiting = [daemon.connect("slow") for _ in range(4)]
         for place, client in enumerate(waiting):
-            client.send(b"40 %d-%d\n" % (number, place))
-        daemon.wait_service(lambda s: s["waiting"] == 2, "two wait", "slow")
+            client.send(b"%d %d-%d\n" % (100 * SCALE, number, place))
+        daemon.wait_service(lambda s: s["counters"]["requests"] == 4 * (number + 1),
+                            "four requests", "slow")
+        waited += daemon.service("slow")["waiting"] > 0
         reply = daemon.reload() if number % 10 == 9 else None
         if reply is None:
             daemon.configure({"e": {"pipeline": 2 + number}})
@@ -342,7 +346,9 @@ def test_unchanged_services_keep_pids_and_waiting_requests(start):
         assert reply["ok"]
         for place, client in enumerate(waiting):
             assert b"%d-%d" % (number, place) in client.line()
+            client.close()
         assert daemon.instance_pids("slow") == pids
+    assert waited > 25, "the line was never put to the test"
     assert daemon.service("slow")["counters"]["retried"] == 0
     assert not daemon.log_lines("instance .* ended")
 
@@ -416,8 +422,27 @@ def test_a_storm_of_hups_with_every_other_file_bad(start):
     assert told == {error}
     failed = daemon.status()["reload"]["failed"]
     assert failed > bad * 0.5
-    assert resident_bytes(daemon.pid) < resting[0] + (1 << 20)
+    if not SANITIZED:  # a sanitizer keeps what is freed
+        assert resident_bytes(daemon.pid) < resting[0] + (1 << 20)
     wait_for(lambda: len(descriptors(daemon.pid)) <= resting[1], "as few descriptors as before")
+
+
+def test_the_end_comes_with_the_last_reply(start):
+    """Who has read the last reply knows already that there will be no other."""
+    daemon = start({"slow": pool(NAP), "e": echo()})
+    for number in range(5):
+        client = daemon.connect("slow").send(b"100 x\n")
+        daemon.wait_service(lambda s: s["instances"][0]["state"] == "busy", "it runs", "slow")
+        daemon.configure({"e": {"pipeline": 2 + number}})
+        assert daemon.reload()["ok"]
+        with selectors.DefaultSelector() as selector:
+            selector.register(client.socket, selectors.EVENT_READ)
+            selector.select()
+        assert client.socket.recv(100) == b"100 X\n"
+        client.socket.setblocking(False)
+        assert client.socket.recv(100) == b"", "the end was there together with the reply"
+        client.close()
+        daemon.wait_status(lambda s: len(s["generations"]) == 1, "one generation", 10)
 
 
 # ---- scaling ----

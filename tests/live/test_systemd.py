@@ -272,14 +272,16 @@ def test_a_master_that_is_busy_is_not(box):
           "protocol = line\nhandler = program\ncommand = /bin/sh -c 'read x; exit 1'\n"
           "instances = 8\nstart_rate = 1000\n")
     victims = [connect(box, "/run/hostler/bad.sock") for _ in range(8)]
-    control = Control(box.path("/run/hostler/control.sock"))
     deaths = 0
     entered = int(box.show("ActiveEnterTimestampMonotonic"))
     while True:
         for victim in victims:
             victim.send(b"die\n")
         deaths += sum(victim.line().startswith(b"ERR") for victim in victims)
+        # One for each request: it would be closed while the back-off lets the victims wait.
+        control = Control(box.path("/run/hostler/control.sock"))
         uptime = control.request("status")["uptime"]
+        control.close()
         if uptime > 2.5 * harness.SCALE:
             break
     assert deaths > 10

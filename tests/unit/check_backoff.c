@@ -49,16 +49,16 @@ START_TEST(first_restart_is_immediate_then_it_waits)
 	struct backoff_loop loop = {0};
 	uint64_t now = 10 * CLOCK_SECOND;
 
-	ck_assert(!backoff_loop_death(&loop, now, now - 50 * MS, 0));
+	ck_assert(!backoff_loop_death(&loop, now, now - 50 * MS, false));
 	ck_assert_uint_eq(loop.not_before, now);
 	ck_assert(!backoff_loop_is_on(&loop));
 
 	now += 50 * MS;
-	ck_assert_msg(backoff_loop_death(&loop, now, now - 10 * MS, 0), "the loop begins here");
+	ck_assert_msg(backoff_loop_death(&loop, now, now - 10 * MS, false), "the loop begins here");
 	ck_assert_uint_eq(loop.not_before, now + 100 * MS);
 
 	now += 150 * MS;
-	ck_assert_msg(!backoff_loop_death(&loop, now, now - 10 * MS, 0), "and is told once");
+	ck_assert_msg(!backoff_loop_death(&loop, now, now - 10 * MS, false), "and is told once");
 	ck_assert_uint_eq(loop.not_before, now + 200 * MS);
 	ck_assert(backoff_loop_is_on(&loop));
 }
@@ -70,7 +70,7 @@ START_TEST(crowd_that_dies_together_is_one_failure)
 	uint64_t now = 10 * CLOCK_SECOND;
 
 	for (uint64_t i = 0; i < 20; i++)
-		ck_assert(!backoff_loop_death(&loop, now + i * MS, now - CLOCK_SECOND, 0));
+		ck_assert(!backoff_loop_death(&loop, now + i * MS, now - CLOCK_SECOND, false));
 	ck_assert_uint_eq(loop.streak, 1);
 }
 END_TEST
@@ -80,9 +80,9 @@ START_TEST(good_reply_between_is_no_loop)
 	struct backoff_loop loop = {0};
 	uint64_t now = 10 * CLOCK_SECOND;
 
-	for (uint64_t i = 1; i < 50; i++) {
+	for (int i = 1; i < 50; i++) {
 		now += 10 * MS;
-		ck_assert(!backoff_loop_death(&loop, now, now - 5 * MS, i));
+		ck_assert(!backoff_loop_death(&loop, now, now - 5 * MS, true));
 		ck_assert_uint_eq(loop.not_before, now);
 	}
 	ck_assert(!backoff_loop_is_on(&loop));
@@ -95,11 +95,11 @@ START_TEST(good_reply_ends_a_loop_and_is_told_once)
 	uint64_t now = 10 * CLOCK_SECOND;
 
 	for (int i = 0; i < 5; i++, now += 100 * MS)
-		backoff_loop_death(&loop, now, now - MS, 7);
+		backoff_loop_death(&loop, now, now - MS, false);
 	ck_assert(backoff_loop_is_on(&loop));
-	ck_assert(!backoff_loop_look(&loop, 7));
-	ck_assert(backoff_loop_look(&loop, 8));
-	ck_assert(!backoff_loop_look(&loop, 9));
+	ck_assert(!backoff_loop_look(&loop, false));
+	ck_assert(backoff_loop_look(&loop, true));
+	ck_assert(!backoff_loop_look(&loop, true));
 	ck_assert_uint_eq(loop.not_before, 0);
 }
 END_TEST
@@ -110,9 +110,9 @@ START_TEST(long_life_ends_a_streak)
 	uint64_t now = 100 * CLOCK_SECOND;
 
 	for (int i = 0; i < 5; i++, now += 100 * MS)
-		backoff_loop_death(&loop, now, now - MS, 0);
+		backoff_loop_death(&loop, now, now - MS, false);
 	now += 90 * CLOCK_SECOND;
-	ck_assert(!backoff_loop_death(&loop, now, now - 61 * CLOCK_SECOND, 0));
+	ck_assert(!backoff_loop_death(&loop, now, now - 61 * CLOCK_SECOND, false));
 	ck_assert_uint_eq(loop.streak, 1);
 	ck_assert_uint_eq(loop.not_before, now);
 }
