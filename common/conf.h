@@ -28,6 +28,8 @@
 #define CONF_ACCESS_OFF    "off"       /* as access_log */
 #define CONF_NO_ID         ((uid_t)-1) /* no user or group was named */
 
+struct option; /* common/option.h */
+
 enum on_cancel { ON_CANCEL_FINISH, ON_CANCEL_KILL };
 enum ready { READY_START, READY_LINE };
 
@@ -177,6 +179,11 @@ void conf_print_options(FILE *out);
 void conf_print_sample(FILE *out);
 /* Where a key of a section stands: "FILE:LINE: [service upper] key"; the caller frees it. */
 char *conf_where(const struct conf *conf, unsigned section, const char *key);
+/*
+ * The value of a key as it would be written; NULL where there is none. The caller frees it. Section
+ * 0 is [hostler], 1 + i is service i.
+ */
+char *conf_value_text(const struct conf *conf, unsigned section, const struct option *option);
 /* One error more; takes the text over. */
 void conf_errors_add(struct conf_errors *errors, char *line);
 void conf_errors_print(const struct conf_errors *errors, FILE *out);

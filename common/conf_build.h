@@ -78,8 +78,6 @@ struct conf_origin *conf_origin(
     const struct conf *conf, unsigned section, const struct option *option);
 /* Where the value of an option stands. */
 void *conf_value(const struct conf *conf, unsigned section, const struct option *option);
-/* The value as it would be written; NULL where there is none. The caller frees it. */
-char *conf_value_text(const struct conf *conf, unsigned section, const struct option *option);
 static inline enum option_scope
 conf_scope(unsigned section)
 {

@@ -173,6 +173,23 @@ conf_diff_free(struct conf_diff *diff)
 	free(diff);
 }
 
+void
+conf_diff_note(struct conf_changes *changes, const char *key, char *from, char *to)
+{
+	const struct option *option = option_find(OPTION_HOSTLER, key);
+
+	if (option == NULL)
+		option = option_find(OPTION_SERVICE, key);
+	for (unsigned i = 0; i < changes->count; i++) {
+		if (changes->list[i].option != option)
+			continue;
+		free(from);
+		free(to);
+		return;
+	}
+	conf_diff_add(changes, option, from, to);
+}
+
 bool
 conf_diff_is_empty(const struct conf_diff *diff)
 {

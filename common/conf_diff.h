@@ -50,5 +50,7 @@ struct conf_diff *conf_diff_new(const struct conf *before, const struct conf *no
 void conf_diff_free(struct conf_diff *diff);
 /* Whether the two mean the same. */
 bool conf_diff_is_empty(const struct conf_diff *diff);
+/* Adds a change of a key that is not there yet; takes both texts over, which may be NULL. */
+void conf_diff_note(struct conf_changes *changes, const char *key, char *from, char *to);
 
 #endif

@@ -209,6 +209,31 @@ reload_build(struct master *master, struct conf *conf, struct conf_diff *diff)
 	reload_set_phase(reload, RELOAD_BUILDING);
 }
 
+/* What was scaled by hand goes back to what the file says: that is a change as well. */
+static void
+reload_note_scaled(const struct master *master, const struct conf *conf, struct conf_diff *diff)
+{
+	const struct generation *current = master->current;
+
+	if (current->wanted != master->conf->workers)
+		conf_diff_note(&diff->hostler, "workers",
+		    mem_printf("%u (scaled)", current->wanted), mem_printf("%u", conf->workers));
+	for (unsigned i = 0; i < diff->count; i++) {
+		struct conf_diff_service *change = &diff->services[i];
+		unsigned scaled = change->before == CONF_DIFF_NONE
+				      ? 0
+				      : current->services[change->before]->size.scaled;
+
+		if (scaled == 0 || change->now == CONF_DIFF_NONE)
+			continue;
+		conf_diff_note(&change->changes, "instances", mem_printf("%u (scaled)", scaled),
+		    conf_value_text(
+			conf, 1 + change->now, option_find(OPTION_SERVICE, "instances")));
+		if (change->kind == CONF_SAME)
+			change->kind = CONF_LIMITS;
+	}
+}
+
 /* Nothing in the file has changed: what was set by hand goes back to what it says. */
 static void
 reload_nothing(struct master *master, struct conf *conf, struct conf_diff *diff)
@@ -232,15 +257,20 @@ reload_begin(struct master *master)
 	struct reload *reload = &master->reload;
 	struct conf_errors errors = {0};
 	struct conf_diff *diff;
+	bool nothing = false;
 	struct conf *conf;
 
 	reload->begun = clock_now();
 	reload->count++;
 	notify_reloading();
 	conf = reload_read(master, &diff, &errors);
+	if (conf != NULL) {
+		nothing = conf_diff_is_empty(diff);
+		reload_note_scaled(master, conf, diff);
+	}
 	if (conf == NULL)
 		reload_refuse(reload, &errors);
-	else if (conf_diff_is_empty(diff))
+	else if (nothing)
 		reload_nothing(master, conf, diff);
 	else
 		reload_build(master, conf, diff);
@@ -276,6 +306,8 @@ reload_try(struct master *master)
 	struct conf *conf = reload_read(master, &diff, &errors);
 	json_t *reply;
 
+	if (conf != NULL)
+		reload_note_scaled(master, conf, diff);
 	if (conf == NULL)
 		reply = reload_report_errors(&errors);
 	else

@@ -476,5 +476,11 @@ def test_scale_workers_and_back_by_a_reload(start):
     for number in (0, 100000):
         reply = daemon.request("scale", workers=number)
         assert not reply["ok"] and "workers: expects a number from 1 to " in reply["error"]
-    assert daemon.reload()["ok"]
+    assert daemon.request("scale", service="upper", instances=3)["ok"]
+    reply = daemon.reload(dry_run=True)
+    assert reply["hostler"] == [{"key": "workers", "from": "1 (scaled)", "to": "2"}]
+    assert keys(reply, "upper") == {"instances": ("3 (scaled)", "1")}
+    assert daemon.reload() == {**reply, "dry_run": False, "took": pytest.approx(0, abs=5)}
     wait_for(lambda: len(daemon.worker_pids()) == 2 and daemon.is_full(), "as the file says")
+    wait_for(lambda: len(daemon.instance_pids()) == 1, "as many instances as the file says")
+    assert daemon.reload()["hostler"] == []
