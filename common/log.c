@@ -309,6 +309,12 @@ log_program(const char *service, long pid, const char *line, size_t length)
 	    .length = length});
 }
 
+const char *
+log_error_prefix(void)
+{
+	return log_sink_standard_is_journal() ? "<3>" : "";
+}
+
 /* The one place that waits: these are the last words, and the process has nothing else to do. */
 static void
 log_flush_before_exit(void)

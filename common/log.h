@@ -76,6 +76,12 @@ void log_debug(const char *format, ...) __attribute__((format(printf, 1, 2)));
  */
 void log_program(const char *service, long pid, const char *line, size_t length);
 
+/*
+ * What stands before a line that is written to standard error and not to the log, such as what is
+ * wrong with a configuration: the priority of an error where that is the journal, else nothing.
+ */
+const char *log_error_prefix(void);
+
 /* For start-up and our own broken invariants only. Exit status 1. */
 void fatal(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 void fatalx(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));

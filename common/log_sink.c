@@ -307,6 +307,14 @@ log_sink_is_journal(void)
 }
 
 bool
+log_sink_standard_is_journal(void)
+{
+	struct stat sink;
+
+	return fstat(STDERR_FILENO, &sink) == 0 && log_sink_finds_journal(&sink);
+}
+
+bool
 log_sink_is_adopted(void)
 {
 	return log_sink.adopted;

@@ -27,6 +27,8 @@ unsigned log_sink_adopt(int fd);
 int log_sink_fd(void);
 /* Whether it is the journal, which notes the time itself. */
 bool log_sink_is_journal(void);
+/* Whether standard error is, wherever the log goes. */
+bool log_sink_standard_is_journal(void);
 /* Whether it is a descriptor that was adopted, which may be elsewhere than standard error. */
 bool log_sink_is_adopted(void);
 /* Bytes that wait. */

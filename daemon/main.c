@@ -183,8 +183,8 @@ main_load(const struct main_options *options, const char *control)
 		conf =
 		    conf_load(options->file != NULL ? options->file : MAIN_FILE, control, &errors);
 	}
-	if (conf == NULL)
-		conf_errors_print(&errors, stderr);
+	for (unsigned i = 0; i < errors.count; i++)
+		fprintf(stderr, "%s%s\n", log_error_prefix(), errors.lines[i]);
 	conf_errors_free(&errors);
 	return conf;
 }

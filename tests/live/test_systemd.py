@@ -196,7 +196,9 @@ def test_a_configuration_with_mistakes_does_not_start(box):
     lines = configure(box, "queu = 5")
     assert box.run("systemctl", "start", "hostler").returncode != 0
     assert box.show("Result") in ("exit-code", "start-limit-hit")
-    assert box.said(rf"hostler\.conf:{lines}: \[service upper\] queu: unknown key")
+    mistake = rf"^/.*hostler\.conf:{lines}: \[service upper\] queu: unknown key"
+    assert box.wait_said(mistake, PRIORITY="3")
+    assert not box.said("<3>")
 
 
 # ---- reload ----

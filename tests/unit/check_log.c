@@ -584,6 +584,7 @@ START_TEST(the_journal_gets_priorities)
 	log_debug("d");
 	catch_all(&caught);
 	/* The variable may be inherited by somebody whose standard error is elsewhere. */
+	ck_assert_str_eq(log_error_prefix(), _i ? "" : "<3>");
 	if (_i)
 		catch_matches(&caught, "^" TIME "error m: e\n");
 	else
