@@ -41,6 +41,13 @@ conf_diff_same_text(const char *a, const char *b)
 	return a == b || (a != NULL && b != NULL && strcmp(a, b) == 0);
 }
 
+/* Without a group of one's own it is that of the user, who is told when it is another one. */
+static bool
+conf_diff_same_group(const char *group, bool same_user, gid_t a, gid_t b)
+{
+	return a == b || (group == NULL && !same_user);
+}
+
 /* Values that are written alike may still have come to mean something else. */
 static bool
 conf_diff_same_meaning(
@@ -50,14 +57,16 @@ conf_diff_same_meaning(
 
 	if (a == CONF_HOSTLER)
 		return (strcmp(key, "user") != 0 || before->uid == now->uid) &&
-		       (strcmp(key, "group") != 0 || before->gid == now->gid) &&
+		       (strcmp(key, "group") != 0 ||
+			   conf_diff_same_group(
+			       now->group, before->uid == now->uid, before->gid, now->gid)) &&
 		       (strcmp(key, "workers") != 0 || before->workers == now->workers);
 	x = &before->services[a - 1];
 	y = &now->services[b - 1];
 	if (strcmp(key, "user") == 0)
 		return x->uid == y->uid;
 	if (strcmp(key, "group") == 0)
-		return x->gid == y->gid;
+		return conf_diff_same_group(y->group, x->uid == y->uid, x->gid, y->gid);
 	if (strcmp(key, "command") == 0)
 		return x->files == y->files && conf_diff_same_text(x->executable, y->executable);
 	return strcmp(key, "instances") != 0 || x->instances == y->instances;

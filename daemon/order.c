@@ -77,7 +77,8 @@ order_scale_workers(struct master *master, json_int_t workers)
 	if (workers < 1 || workers > most)
 		return control_error("workers: expects a number from 1 to %u", most);
 	if ((unsigned)workers != before) {
-		log_info("hostlerctl scale: %u workers", (unsigned)workers);
+		log_info("scaled to %u worker%s until the next reload", (unsigned)workers,
+		    workers == 1 ? "" : "s");
 		generation_scale(current, (unsigned)workers, clock_now());
 	}
 	return control_done(json_pack("{s:i, s:i}", "from", (int)before, "workers", (int)workers));

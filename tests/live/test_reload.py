@@ -182,6 +182,15 @@ def test_what_needs_a_restart_is_refused(start, folder):
     assert not (folder / "x.pid").exists() and daemon.control_path.exists()
 
 
+def test_another_user_is_told_once(start, root):
+    """Its group is another one too, but nobody has written a group."""
+    daemon = start({"e": echo()}, hostler={"user": "nobody"})
+    reply = refused(daemon, "[hostler] user: cannot change", {}, user="daemon")
+    assert len(reply["errors"]) == 1
+    reply = refused(daemon, "[hostler] group: cannot change", {}, group="daemon")
+    assert len(reply["errors"]) == 1
+
+
 def test_a_taken_port_rolls_back(start):
     daemon = start({"upper": pool(UPPER)})
     with socket.create_server(("127.0.0.1", 0)) as taken:
