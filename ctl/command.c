@@ -5,6 +5,7 @@
 #include "ctl/command.h"
 
 #include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 #include "ctl/client.h"
 #include "ctl/find.h"
@@ -18,8 +19,8 @@
 /* 15 digits: what was written as 0.1 is printed as 0.1. */
 #define COMMAND_JSON (JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
 
-void
-command_complain(const char *text)
+static void
+command_say(const char *prefix, const char *text)
 {
 	const char *name = "hostlerctl: ";
 	char *copy = mem_strdup(text);
@@ -28,11 +29,24 @@ command_complain(const char *text)
 
 	while ((line = strsep(&rest, "\n")) != NULL) {
 		clean = text_clean(line);
-		fprintf(stderr, "%s%s\n", name, clean);
+		fprintf(stderr, "%s%s%s\n", prefix, name, clean);
 		free(clean);
 		name = "";
 	}
 	free(copy);
+}
+
+void
+command_complain(const char *text)
+{
+	command_say("", text);
+}
+
+/* For what the daemon cannot have logged: the journal, for a reload by systemd, shall have it. */
+static void
+command_fail(const char *text)
+{
+	command_say(log_error_prefix(), text);
 }
 
 void
@@ -51,7 +65,7 @@ command_find(const struct command_line *line, char **path)
 	result = find_socket(line->socket, path, &why);
 	if (result == FIND_OK)
 		return COMMAND_OK;
-	command_complain(why);
+	command_fail(why);
 	free(why);
 	return result == FIND_SEVERAL ? COMMAND_USAGE : COMMAND_UNREACHABLE;
 }
@@ -61,7 +75,7 @@ command_misunderstood(const char *path, const char *what)
 {
 	char *text = mem_printf("%s: the reply is not understood: %s", path, what);
 
-	command_complain(text);
+	command_fail(text);
 	free(text);
 	return COMMAND_REFUSED;
 }
@@ -126,7 +140,7 @@ command_exchange(const struct command_line *line, const char *path,
 
 	result = client_ask(&asked, reply, &why);
 	if (result != CLIENT_OK) {
-		command_complain(why);
+		command_fail(why);
 		free(why);
 		return result == CLIENT_NONSENSE ? COMMAND_REFUSED : COMMAND_UNREACHABLE;
 	}

@@ -247,6 +247,15 @@ def test_a_bad_reload(box):
     assert "failed" not in box.show("StatusText")
 
 
+def test_a_reload_that_reaches_nobody(box):
+    """The daemon says nothing about it, so hostlerctl's own line is what there is."""
+    box.drop_in("[Service]\nEnvironment=HOSTLER_CONTROL=/run/hostler/other.sock\n")
+    start(box)
+    assert reload(box).returncode != 0
+    assert box.wait_said("^hostlerctl: .*/run/hostler/other.sock", _COMM="hostlerctl", PRIORITY="3")
+    assert box.show("ActiveState") == "active"
+
+
 # ---- the watchdog ----
 
 
