@@ -256,6 +256,25 @@ def test_a_reload_that_reaches_nobody(box):
     assert box.show("ActiveState") == "active"
 
 
+# ---- logs ----
+
+
+def test_the_sample_for_logrotate(box):
+    """Its script, with nothing but what the unit and the configuration of the manual give it."""
+    sample = box.path(f"{box.folders['sysconfdir']}/hostler/hostler.logrotate").read_text()
+    script = re.search(r"^\tpostrotate\n(.*?)^\tendscript$", sample, re.M | re.S).group(1)
+    log, renamed = "/var/log/hostler/upper.log", "/var/log/hostler/upper.log.1"
+    path = {"PATH": f"{box.folders['bindir']}:/usr/bin:/bin"}
+    start(box, f"access_log = {log}")
+    box.do("mv", log, renamed)
+    box.do("sh", "-c", script, env=path)
+    assert connect(box).ask(b"one") == b"ONE"
+    wait_for(lambda: "upper unix reply" in box.path(log).read_text(), "a line in the new file")
+    assert box.path(renamed).read_text() == ""
+    box.do("systemctl", "stop", "hostler")
+    box.do("sh", "-c", script, env=path)
+
+
 # ---- the watchdog ----
 
 
