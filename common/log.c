@@ -39,11 +39,15 @@ static bool
 log_put(const struct log_event *event)
 {
 	static char line[LOG_FORMAT_LINE_MAX];
-	size_t length = log_format_line(line, log_state.format, log_sink_is_journal(), event);
+	size_t length;
 
-	/* Whoever starts a daemon by hand shall see why it does not, wherever its log goes. */
-	if (!log_state.started && event->level == LOG_LEVEL_ERROR && log_sink_is_adopted())
+	/* Whoever starts a daemon shall see why it does not, wherever its log goes. */
+	if (!log_state.started && event->level == LOG_LEVEL_ERROR && log_sink_is_adopted()) {
+		length =
+		    log_format_line(line, log_state.format, log_sink_standard_is_journal(), event);
 		log_sink_put_standard(line, length);
+	}
+	length = log_format_line(line, log_state.format, log_sink_is_journal(), event);
 	return log_sink_put(line, length);
 }
 

@@ -201,6 +201,15 @@ def test_a_configuration_with_mistakes_does_not_start(box):
     assert not box.said("<3>")
 
 
+def test_an_error_of_a_start_is_told_the_journal_too(box):
+    """The log is a file; what keeps it from starting is in both."""
+    configure(box, "[service e]\nlisten = unix:/nowhere/e.sock\nprotocol = line\nhandler = echo",
+              log="/var/log/hostler/hostlerd.log")
+    assert box.run("systemctl", "start", "hostler").returncode != 0
+    assert box.wait_said(r"^master: .*cannot listen on unix:/nowhere/e\.sock", PRIORITY="3")
+    assert " error master: " in box.path("/var/log/hostler/hostlerd.log").read_text()
+
+
 # ---- reload ----
 
 
