@@ -157,8 +157,7 @@ struct conf *conf_run(int argc, char **argv, const char *demo, const char *contr
 const char *conf_log_path(const struct conf *conf);
 const char *conf_access_path(const struct conf_service *service);
 
-/* Writes every value in the file's own syntax with its origin behind it as a comment line before.
- */
+/* Writes every value in the file's own syntax, behind a comment line that tells its origin. */
 void conf_dump(const struct conf *conf, FILE *out);
 /* One value of a configuration; all is borrowed for the call. */
 struct conf_setting {

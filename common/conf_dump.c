@@ -107,39 +107,6 @@ conf_dump_applies(const struct conf *conf, unsigned section, const struct option
 	       conf->services[section - 1].handler == HANDLER_PROGRAM;
 }
 
-static void
-conf_dump_section(const struct conf *conf, unsigned section, FILE *out)
-{
-	if (section == CONF_HOSTLER)
-		fputs("[hostler]\n", out);
-	else
-		fprintf(out, "\n[service %s]\n", conf->services[section - 1].name);
-	for (unsigned i = 0; i < option_count(); i++) {
-		const struct option *option = option_at(i);
-		char *value;
-
-		if (!conf_dump_applies(conf, section, option))
-			continue;
-		if (!conf_origin(conf, section, option)->set) {
-			fprintf(out, "# not set: %s\n# %s =\n", option->otherwise, option->key);
-			continue;
-		}
-		fputs("# ", out);
-		conf_dump_origin(conf, section, option, out);
-		putc('\n', out);
-		value = conf_value_text(conf, section, option);
-		fprintf(out, "%s = %s\n", option->key, value);
-		free(value);
-	}
-}
-
-void
-conf_dump(const struct conf *conf, FILE *out)
-{
-	for (unsigned section = 0; section <= conf->service_count; section++)
-		conf_dump_section(conf, section, out);
-}
-
 /* ---- one by one ---- */
 
 static char *
@@ -190,5 +157,29 @@ conf_each(const struct conf *conf,
 
 		conf_dump_each(conf, i + 1, name, on_setting, arg);
 		free(name);
+	}
+}
+
+/* ---- all of it, as a file ---- */
+
+static void
+conf_dump_on_setting(void *arg, const struct conf_setting *setting)
+{
+	FILE *out = arg;
+
+	if (setting->value == NULL)
+		fprintf(out, "# not set: %s\n# %s =\n", setting->origin, setting->key);
+	else
+		fprintf(out, "# %s\n%s = %s\n", setting->origin, setting->key, setting->value);
+}
+
+void
+conf_dump(const struct conf *conf, FILE *out)
+{
+	fputs("[hostler]\n", out);
+	conf_dump_each(conf, CONF_HOSTLER, "", conf_dump_on_setting, out);
+	for (unsigned i = 0; i < conf->service_count; i++) {
+		fprintf(out, "\n[service %s]\n", conf->services[i].name);
+		conf_dump_each(conf, i + 1, "", conf_dump_on_setting, out);
 	}
 }
