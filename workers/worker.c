@@ -87,7 +87,7 @@ worker_check_drained(struct worker *worker)
 
 /* ---- descriptors ---- */
 
-/* Instances of the service that may have to be known: by order there may be more than configured.
+/* Instances of the service that have to be known now: by order there may be more than configured.
  */
 static unsigned
 worker_count_instances(const struct service *service)
@@ -97,15 +97,34 @@ worker_count_instances(const struct service *service)
 	return slots > service->conf->instances ? slots : service->conf->instances;
 }
 
+/* What connections never get: for the instances that there are to be, or that there ever can be. */
+static rlim_t
+worker_reserve_fds(const struct worker *worker, bool ever)
+{
+	rlim_t reserve = WORKER_FD_SPARE;
+
+	for (unsigned i = 0; i < worker->start->conf->service_count; i++) {
+		const struct service *service = &worker->services[i];
+
+		reserve +=
+		    2 * (ever && service->program != NULL ? pool_capacity(service->program->pool)
+							  : worker_count_instances(service));
+	}
+	return reserve;
+}
+
 void
 worker_keep_fds(struct worker *worker)
 {
+	rlim_t reserve = worker_reserve_fds(worker, true);
 	struct rlimit limit;
-	rlim_t reserve = WORKER_FD_SPARE;
 
-	for (unsigned i = 0; i < worker->start->conf->service_count; i++)
-		reserve += 2 * worker_count_instances(&worker->services[i]);
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur <= reserve)
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		limit.rlim_cur = 0;
+	/* Those of connections that are open cannot be had back when a service is scaled up. */
+	if (reserve > limit.rlim_cur / 2)
+		reserve = worker_reserve_fds(worker, false);
+	if (limit.rlim_cur <= reserve)
 		limit.rlim_cur = reserve;
 	if (limit.rlim_cur > 1 << 30)
 		limit.rlim_cur = 1 << 30;
