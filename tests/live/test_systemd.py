@@ -261,7 +261,8 @@ def test_a_reload_that_reaches_nobody(box):
     box.drop_in("[Service]\nEnvironment=HOSTLER_CONTROL=/run/hostler/other.sock\n")
     start(box)
     assert reload(box).returncode != 0
-    assert box.wait_said("^hostlerctl: .*/run/hostler/other.sock", _COMM="hostlerctl", PRIORITY="3")
+    assert box.wait_said("^hostlerctl: .*/run/hostler/other.sock", PRIORITY="3",
+                         SYSLOG_IDENTIFIER="hostlerctl")
     assert box.show("ActiveState") == "active"
 
 
