@@ -12,8 +12,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#define OWNER_LISTEN 0x0a /* TCP_LISTEN as /proc/net/tcp writes it */
-#define OWNER_INODES 16   /* listening sockets on one port that are looked for */
+#define OWNER_LISTEN   0x0a /* TCP_LISTEN as /proc/net/tcp writes it */
+#define OWNER_INODES   16   /* listening sockets on one port that are looked for */
+#define OWNER_NAME_MAX 64   /* bytes of a process's name with its NUL */
+#define OWNER_PARENTS  8    /* how far up the master of a worker is looked for */
 
 struct owner_inodes {
 	unsigned long inodes[OWNER_INODES];
@@ -80,18 +82,44 @@ owner_holds(const struct owner_inodes *found, long pid)
 	return holds;
 }
 
+/* The process's name, and its parent; false where there is no such process. */
+static bool
+owner_look(long pid, char name[OWNER_NAME_MAX], long *parent)
+{
+	char path[64], stat[512];
+	const char *from, *to;
+	FILE *file;
+	bool is_read;
+
+	snprintf(path, sizeof(path), "/proc/%ld/stat", pid);
+	file = fopen(path, "re");
+	if (file == NULL)
+		return false;
+	is_read = fgets(stat, sizeof(stat), file) != NULL;
+	fclose(file);
+	/* proc_pid_stat(5): the name stands in parentheses, and may hold some itself. */
+	from = is_read ? strchr(stat, '(') : NULL;
+	to = is_read ? strrchr(stat, ')') : NULL;
+	if (from == NULL || to == NULL || sscanf(to, ") %*c %ld", parent) != 1)
+		return false;
+	snprintf(name, OWNER_NAME_MAX, "%.*s", (int)(to - from - 1), from + 1);
+	return true;
+}
+
+/* Who is to be stopped: of a master and its workers, which share the socket, the master. */
 static void
 owner_name(long pid, char *text, size_t size)
 {
-	char path[64], name[64] = "a program";
-	FILE *file;
+	char name[OWNER_NAME_MAX] = "a program", above[OWNER_NAME_MAX];
+	long parent = 0, next;
 
-	snprintf(path, sizeof(path), "/proc/%ld/comm", pid);
-	file = fopen(path, "re");
-	if (file != NULL) {
-		if (fgets(name, sizeof(name), file) != NULL)
-			name[strcspn(name, "\n")] = '\0';
-		fclose(file);
+	if (!owner_look(pid, name, &parent))
+		parent = 0;
+	for (unsigned i = 0; i < OWNER_PARENTS && parent > 1; i++) {
+		if (!owner_look(parent, above, &next) || strcmp(above, name) != 0)
+			break;
+		pid = parent;
+		parent = next;
 	}
 	snprintf(text, size, "%s (pid %ld)", name, pid);
 }

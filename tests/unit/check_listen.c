@@ -213,6 +213,41 @@ START_TEST(port_in_use_names_its_owner)
 }
 END_TEST
 
+/* A worker cannot be stopped by who reads this: its master, which has the same name, is told. */
+START_TEST(port_of_a_child_names_the_one_above)
+{
+	struct sockaddr_in taken = {
+	    .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+	socklen_t length = sizeof(taken);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char expected[64], text[64];
+	struct addr addr;
+	int gate[2];
+	pid_t child;
+
+	prctl(PR_SET_NAME, "land) lord");
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&taken, sizeof(taken)), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&taken, &length), 0);
+	snprintf(text, sizeof(text), "127.0.0.1:%u", ntohs(taken.sin_port));
+	addr = address(text);
+	ck_assert_int_eq(pipe(gate), 0);
+	child = fork();
+	if (child == 0) {
+		close(gate[1]);
+		_exit(read(gate[0], text, 1) == 0 ? 0 : 1);
+	}
+	ck_assert_int_gt(child, 0);
+	close(fd);
+	snprintf(expected, sizeof(expected), "land) lord (pid %ld)", (long)getpid());
+	ck_assert(owner_find(&addr, text, sizeof(text)));
+	ck_assert_str_eq(text, expected);
+	close(gate[0]);
+	close(gate[1]);
+	ck_assert_int_eq(waitpid(child, NULL, 0), child);
+}
+END_TEST
+
 START_TEST(free_port_has_no_owner)
 {
 	struct addr addr = address("127.0.0.1:1");
@@ -413,6 +448,7 @@ main(void)
 	tcase_add_test(tests, sockets_are_kept_by_address);
 	tcase_add_test(tests, wildcard_beside_its_address_is_refused_with_the_reason);
 	tcase_add_test(tests, port_in_use_names_its_owner);
+	tcase_add_test(tests, port_of_a_child_names_the_one_above);
 	tcase_add_test(tests, free_port_has_no_owner);
 	tcase_add_test(tests, fresh_unix_socket_has_its_mode_and_goes);
 	tcase_add_test(tests, stale_unix_socket_is_replaced);
