@@ -7,9 +7,11 @@
 #include "ctl/table.h"
 #include "ctl/text.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static const struct reply_field settings_one[] = {
     {"section", REPLY_TEXT, NULL},
@@ -85,7 +87,8 @@ settings_print(const struct command_line *line, const json_t *reply)
 	    settings_add(table, setting, file);
 	if (file != NULL)
 		settings_print_file(file);
-	table_print(table, stdout, line->width);
+	/* A file or a pipe has no width, and whoever reads it wants the values. */
+	table_print(table, stdout, isatty(STDOUT_FILENO) ? line->width : UINT_MAX);
 	table_free(table);
 }
 

@@ -162,7 +162,9 @@ status_print_head(const json_t *reply, unsigned width)
 
 	status_head_part(&head, "hostlerd ", reply_text(reply, "version", ""));
 	status_head_part(&head, "pid ", reply_count_text(reply, "pid", number));
-	label = mem_printf("%s for ", state);
+	/* Only these two states are as old as the daemon. */
+	label = mem_printf("%s%s for ", state,
+	    strcmp(state, "running") == 0 || strcmp(state, "starting") == 0 ? "" : ", up");
 	status_head_part(&head, label, text_duration(reply_seconds(reply, "uptime"), age));
 	free(label);
 	status_head_part(&head, "generation ", reply_count_text(reply, "generation", number));

@@ -117,7 +117,7 @@ status_table_workers(const json_t *workers, unsigned width)
 
 /*
  * Why the last process in the slot ended; with what it said, where that cannot be the next one's.
- * `is_talkative`: also what the present one says.
+ * `is_talkative`: also what the present one says, where none has ended.
  */
 static void
 status_table_note(
@@ -133,7 +133,7 @@ status_table_note(
 		table_note(table, "%s %s ended: %s: %s", service, slot, reason, said);
 	else if (reason != NULL)
 		table_note(table, "%s %s ended: %s", service, slot, reason);
-	if (said != NULL && is_alive && is_talkative)
+	if (said != NULL && is_alive && (is_talkative || reason != NULL))
 		table_note(table, "%s %s said: %s", service, slot, said);
 }
 
@@ -163,7 +163,7 @@ status_table_add_instance(
 	table_cell(table, "%s", reply_count_text(instance, "pid", number));
 	table_cell(table, "%s", reply_text(instance, "state", ""));
 	table_cell(table, "%s", text_duration(reply_seconds(instance, "age"), age));
-	table_cell(table, "%s", reply_count_text(instance, "served", number));
+	table_cell(table, "%s", reply_count_text(instance, "requests", number));
 	table_cell(table, "%s", reply_count_text(instance, "starts", number));
 	status_table_note(table, service, instance, is_talkative);
 }

@@ -362,6 +362,9 @@ instance_on_death(struct instance *instance, const siginfo_t *info, uint64_t now
 		continue;
 	ours = instance_explain(instance, info);
 	instance_log_death(instance, ours);
+	/* What was wished, and went as it should, is no news for the status. */
+	if (stopping && info->si_code == CLD_EXITED && info->si_status == 0)
+		instance->last_exit[0] = '\0';
 	instance_close_fds(instance);
 	instance_set_state(instance, INSTANCE_EMPTY);
 	instance->pid = 0;

@@ -43,7 +43,7 @@ WORKER  GENERATION   PID  STATE    AGE  CONNS  STARTS
 
 SERVICE  SLOT   PID  STATE      AGE  SERVED  STARTS
 upper       0  4715  idle     2m 2s     800       1
-upper       1     -  waiting   0.4s      12       3
+upper       1     -  waiting   0.4s       0       3
   upper 1 ended: exit status 1: KeyError: 'name'
 """
 
@@ -62,6 +62,11 @@ def test_status_table(fake):
     ctl = ask(daemon)
     assert (ctl.code, ctl.out, ctl.error) == (OK, STATUS_TABLE, "")
     assert daemon.requests == [b'{"command":"status"}\n']
+
+
+def test_uptime_is_not_how_long_it_stops(fake):
+    ctl = ask(fake(line({**STATUS, "state": "stopping"})))
+    assert ctl.out.startswith("hostlerd 0.1.0, pid 4711, stopping, up for 2m 3s, generation 3,\n")
 
 
 def test_trace_table(fake):
@@ -115,7 +120,7 @@ def test_table_with_absurd_numbers_fits(fake):
     reply = copy.deepcopy(STATUS)
     for key in ("connections", "waiting"):
         reply["services"][0][key] = 2**63 - 1
-    for key in ("slot", "pid", "served", "starts"):
+    for key in ("slot", "pid", "requests", "starts"):
         reply["services"][0]["instances"][0][key] = 2**63 - 1
     ctl = ask(fake(line(reply)))
     assert ctl.code == OK
@@ -128,8 +133,9 @@ def test_last_words_are_those_of_the_dead(fake):
     alive, dead = reply["services"][0]["instances"]
     alive["last_exit"], alive["last_stderr"] = "exit status 1", "listening"
     dead["last_exit"], dead["last_stderr"] = "exit status 2", "sorry"
-    rows = ask(fake(line(reply))).out.splitlines()[-2:]
-    assert rows == ["  upper 0 ended: exit status 1", "  upper 1 ended: exit status 2: sorry"]
+    rows = ask(fake(line(reply))).out.splitlines()[-3:]
+    assert rows == ["  upper 0 ended: exit status 1", "  upper 0 said: listening",
+                    "  upper 1 ended: exit status 2: sorry"]
 
 
 def test_table_of_a_daemon_without_anything(fake):
@@ -146,7 +152,10 @@ def test_table_of_a_daemon_without_anything(fake):
 
 def test_table_fits_the_terminal(fake):
     """A wider terminal shows more."""
-    daemon = fake(line(many_services(1)))
+    reply = many_services(1)
+    for instance in reply["services"][0]["instances"]:
+        instance["last_stderr"] = "y" * 300  # all fits what a terminal holds unread
+    daemon = fake(line(reply))
     controller, terminal = pty.openpty()
     fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 132, 0, 0))
     code = subprocess.run([HOSTLERCTL, "status", "--socket", daemon.path], stdout=terminal,

@@ -59,6 +59,7 @@ def test_a_pool_grows_and_shrinks(start):
     # Who went saw the end of its input, and was not killed.
     assert len(daemon.log_lines(r"instance \d \(pid \d+\) ended: exit status 0")) == 3
     assert not daemon.log_lines("TERM|killed|die one after another")
+    assert [i["last_exit"] for i in daemon.instances()] == [None]  # nothing went wrong
     # And once more: the places are used again.
     clients = busy_clients(daemon, 2, 0.5)
     wait_ready(daemon, 2)
