@@ -71,7 +71,7 @@ reload_on_slow(const struct client_question *question)
 	char *state = reload_ask_state(question->path);
 
 	if (state != NULL && strcmp(state, "building") == 0)
-		command_complain("waiting until the new workers are ready");
+		command_complain("waiting until the new workers and programs are ready");
 	else if (state != NULL && strcmp(state, "waiting") == 0)
 		command_complain("waiting until the reload before this one has drained");
 	else

@@ -274,7 +274,7 @@ def test_reload_tells_every_error(fake):
 
 
 @pytest.mark.parametrize("state, text", [
-    ("building", "waiting until the new workers are ready"),
+    ("building", "waiting until the new workers and programs are ready"),
     ("waiting", "waiting until the reload before this one has drained"),
     (None, "waiting for the daemon")])
 def test_slow_reload_says_what_it_waits_for(place, fake, state, text):
