@@ -30,6 +30,17 @@ enum hostlerctl_option {
 	HOSTLERCTL_QUICK
 };
 
+static const struct option hostlerctl_options[] = {
+    {"socket", required_argument, NULL, HOSTLERCTL_SOCKET},
+    {"json", no_argument, NULL, HOSTLERCTL_JSON},
+    {"watch", optional_argument, NULL, HOSTLERCTL_WATCH},
+    {"help", no_argument, NULL, HOSTLERCTL_HELP},
+    {"version", no_argument, NULL, HOSTLERCTL_VERSION},
+    {"dry-run", no_argument, NULL, HOSTLERCTL_DRY_RUN},
+    {"quick", no_argument, NULL, HOSTLERCTL_QUICK},
+    {NULL, 0, NULL, 0},
+};
+
 /* What the command line says, before anything is done. */
 struct hostlerctl {
 	struct command_line line;
@@ -60,15 +71,60 @@ hostlerctl_print_help(const struct verb *verb)
 	       "\nExit status: 0 ok, 1 refused, 2 usage, 3 unreachable.\n");
 }
 
+/* A mistake, and where more is told: the help of the verb, where one was named. */
 static enum command_exit
-hostlerctl_usage(const char *format, const char *what)
+hostlerctl_misused(const struct verb *verb, const char *format, const char *what)
 {
 	char text[256];
 
 	snprintf(text, sizeof(text), format, what);
 	command_complain(text);
-	fprintf(stderr, "Try 'hostlerctl --help'.\n");
+	if (verb != NULL)
+		fprintf(stderr, "Try 'hostlerctl help %s'.\n", verb->name);
+	else
+		fprintf(stderr, "Try 'hostlerctl --help'.\n");
 	return COMMAND_USAGE;
+}
+
+static enum command_exit
+hostlerctl_usage(const char *format, const char *what)
+{
+	return hostlerctl_misused(NULL, format, what);
+}
+
+/* `near` is what was probably meant, or NULL. */
+static enum command_exit
+hostlerctl_unknown(const char *kind, const char *word, const char *dashes, const char *near)
+{
+	char text[256];
+
+	if (near == NULL)
+		snprintf(text, sizeof(text), "unknown %s '%.100s'", kind, word);
+	else
+		snprintf(text, sizeof(text), "unknown %s '%.100s', did you mean %s%s?", kind, word,
+		    dashes, near);
+	return hostlerctl_usage("%s", text);
+}
+
+static enum command_exit
+hostlerctl_unknown_verb(const char *word)
+{
+	const struct verb *verb;
+	size_t index = 0;
+
+	while ((verb = verb_at(index)) != NULL && !verb_is_near(word, verb->name))
+		index++;
+	return hostlerctl_unknown("command", word, "", verb != NULL ? verb->name : NULL);
+}
+
+static enum command_exit
+hostlerctl_unknown_option(const char *word)
+{
+	const struct option *option = hostlerctl_options;
+
+	while (option->name != NULL && !verb_is_near(word + strspn(word, "-"), option->name))
+		option++;
+	return hostlerctl_unknown("option", word, "--", option->name);
 }
 
 /* `help`, `help VERB`. */
@@ -80,7 +136,7 @@ hostlerctl_read_help(struct hostlerctl *ctl, int count, char **words)
 		return COMMAND_OK;
 	ctl->verb = verb_find(words[0]);
 	if (ctl->verb == NULL)
-		return hostlerctl_usage("unknown command '%.100s'", words[0]);
+		return hostlerctl_unknown_verb(words[0]);
 	if (count > 1)
 		return hostlerctl_usage("unexpected argument '%.100s'", words[1]);
 	return COMMAND_OK;
@@ -93,16 +149,16 @@ hostlerctl_check(const struct hostlerctl *ctl)
 	const struct verb *verb = ctl->verb;
 
 	if (ctl->line.is_dry && !(verb->options & VERB_DRY_RUN))
-		return hostlerctl_usage("%.100s has no option --dry-run", verb->name);
+		return hostlerctl_misused(verb, "%.100s has no option --dry-run", verb->name);
 	if (ctl->line.is_quick && !(verb->options & VERB_QUICK))
-		return hostlerctl_usage("%.100s has no option --quick", verb->name);
+		return hostlerctl_misused(verb, "%.100s has no option --quick", verb->name);
 	if (ctl->line.watch > 0 && !(verb->options & VERB_WATCH))
-		return hostlerctl_usage("%.100s has no option --watch", verb->name);
+		return hostlerctl_misused(verb, "%.100s has no option --watch", verb->name);
 	if (ctl->line.word_count > verb->words_max)
-		return hostlerctl_usage(
-		    "unexpected argument '%.100s'", ctl->line.words[verb->words_max]);
+		return hostlerctl_misused(
+		    verb, "unexpected argument '%.100s'", ctl->line.words[verb->words_max]);
 	if (ctl->line.word_count < verb->words_min && !ctl->wants_help)
-		return hostlerctl_usage("%.100s needs more words", verb->name);
+		return hostlerctl_misused(verb, "%.100s needs more words", verb->name);
 	return COMMAND_OK;
 }
 
@@ -115,7 +171,7 @@ hostlerctl_read_words(struct hostlerctl *ctl, int count, char **words)
 		return hostlerctl_read_help(ctl, count - 1, words + 1);
 	ctl->verb = verb_find(words[0]);
 	if (ctl->verb == NULL)
-		return hostlerctl_usage("unknown command '%.100s'", words[0]);
+		return hostlerctl_unknown_verb(words[0]);
 	ctl->line.words = words + 1;
 	ctl->line.word_count = (unsigned)count - 1;
 	return hostlerctl_check(ctl);
@@ -157,29 +213,19 @@ hostlerctl_bad_option(int option, const char *word)
 		return hostlerctl_usage("%.100s needs a value", word);
 	/* Letters may stand in a cluster, so the word says too much, or too little. */
 	if (optopt > 0 && optopt < HOSTLERCTL_SOCKET)
-		word = letter;
-	return hostlerctl_usage("unknown option '%.100s'", word);
+		return hostlerctl_usage("unknown option '%.100s'", letter);
+	return hostlerctl_unknown_option(word);
 }
 
 /* Options may stand before and after the command. */
 static enum command_exit
 hostlerctl_read(struct hostlerctl *ctl, int argc, char **argv)
 {
-	static const struct option options[] = {
-	    {"socket", required_argument, NULL, HOSTLERCTL_SOCKET},
-	    {"json", no_argument, NULL, HOSTLERCTL_JSON},
-	    {"watch", optional_argument, NULL, HOSTLERCTL_WATCH},
-	    {"help", no_argument, NULL, HOSTLERCTL_HELP},
-	    {"version", no_argument, NULL, HOSTLERCTL_VERSION},
-	    {"dry-run", no_argument, NULL, HOSTLERCTL_DRY_RUN},
-	    {"quick", no_argument, NULL, HOSTLERCTL_QUICK},
-	    {NULL, 0, NULL, 0},
-	};
 	enum command_exit result = COMMAND_OK;
 	int option;
 
 	opterr = 0;
-	while ((option = getopt_long(argc, argv, ":hV", options, NULL)) != -1) {
+	while ((option = getopt_long(argc, argv, ":hV", hostlerctl_options, NULL)) != -1) {
 		if (option == HOSTLERCTL_SOCKET)
 			ctl->line.socket = optarg;
 		else if (option == HOSTLERCTL_JSON)

@@ -3,6 +3,7 @@
  */
 #include "ctl/verb.h"
 
+#include "common/option.h"
 #include "ctl/connections.h"
 #include "ctl/order.h"
 #include "ctl/reload.h"
@@ -82,8 +83,8 @@ static const struct verb verb_table[] = {
 	"was added or was removed. Where anything is wrong nothing is changed: every\n"
 	"error is printed, a line each, and the exit status is 1.\n"
 	"\n"
-	"  --dry-run  compare the file with what runs, and change nothing; opens no port\n"
-	"             and no log and starts no program, so it does not prove that they work\n"
+	"  --dry-run  compare the file with what runs, and change nothing; it opens no\n"
+	"             port and no log and starts no program: it does not try them\n"
 	"\n"
 	"Examples:\n"
 	"  hostlerctl reload --dry-run && hostlerctl reload\n"
@@ -150,6 +151,12 @@ verb_find(const char *name)
 		if (strcmp(verb_table[i].name, name) == 0)
 			return &verb_table[i];
 	return NULL;
+}
+
+bool
+verb_is_near(const char *word, const char *name)
+{
+	return option_is_near(word, name);
 }
 
 const struct verb *

@@ -4,6 +4,7 @@
 
 #include "ctl/command.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 /* Options that only some verbs have: bits. */
@@ -23,6 +24,8 @@ struct verb {
 
 /* The row of a name, or NULL. */
 const struct verb *verb_find(const char *name);
+/* Whether `word` is near enough to be a slip of a command or an option. */
+bool verb_is_near(const char *word, const char *name);
 /* The rows in the order of --help, then NULL. */
 const struct verb *verb_at(size_t index);
 

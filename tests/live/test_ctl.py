@@ -550,7 +550,8 @@ def test_usage(fake, place, arguments, reason):
         return
     assert (ctl.code, ctl.out) == (USAGE, "")
     assert ctl.error.startswith(f"hostlerctl: {reason}")
-    assert ctl.error.endswith("\nTry 'hostlerctl --help'.\n")
+    topic = "help status" if "now" in arguments else "--help"
+    assert ctl.error.endswith(f"\nTry 'hostlerctl {topic}'.\n")
     assert daemon.requests == []
 
 

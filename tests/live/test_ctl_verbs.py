@@ -303,9 +303,9 @@ def test_slow_reload_says_what_it_waits_for(place, fake, state, text):
 
 
 @pytest.mark.parametrize("arguments, reason", [
-    (["status", "--dry-run"], "status has no option --dry-run"),
+    (["status", "--dry-run"], "status has no option --dry-run\nTry 'hostlerctl help status'."),
     (["reload", "--quick"], "reload has no option --quick"),
-    (["scale"], "scale needs more words"),
+    (["scale"], "scale needs more words\nTry 'hostlerctl help scale'."),
     (["scale", "workers"], "scale needs more words"),
     (["scale", "workers", "2", "3"], "unexpected argument '3'"),
     (["scale", "workers", "two"], "scale: the second word must be a whole number"),
@@ -314,7 +314,10 @@ def test_slow_reload_says_what_it_waits_for(place, fake, state, text):
     (["scale", "workers", ""], "scale: the second word must be a whole number"),
     (["verbose", "a", "b"], "unexpected argument 'b'"),
     (["verbose", b"\xff"], "verbose: the level must be"),
-    (["help", "fly"], "unknown command 'fly'"),
+    (["help", "fly"], "unknown command 'fly'\nTry 'hostlerctl --help'."),
+    (["statsu"], "unknown command 'statsu', did you mean status?"),
+    (["status", "--jsno"], "unknown option '--jsno', did you mean --json?"),
+    (["status", "--frobnicate"], "unknown option '--frobnicate'\n"),
     (["help", "status", "x"], "unexpected argument 'x'"),
 ])
 def test_usage(fake, place, arguments, reason):
