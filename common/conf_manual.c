@@ -9,6 +9,21 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* "line|frame|stream". The caller frees it. */
+static char *
+conf_manual_choices(const struct option *option)
+{
+	char *text = mem_strdup(option->choices[0]);
+
+	for (unsigned i = 1; option->choices[i] != NULL; i++) {
+		char *longer = mem_printf("%s|%s", text, option->choices[i]);
+
+		free(text);
+		text = longer;
+	}
+	return text;
+}
+
 /* ---- hostler.conf(5) ---- */
 
 /* Text as mdoc takes it: each sentence on a line of its own, no line a request by accident. */
@@ -101,11 +116,19 @@ conf_print_options(FILE *out)
 	for (unsigned i = 0; i < option_count(); i++) {
 		const struct option *option = option_at(i);
 		bool is_hostler = option->scope == OPTION_HOSTLER;
-		char *name = mem_printf("--%s%s %s", is_hostler ? "hostler." : "", option->key,
-		    option->fallback != NULL ? option->fallback : "VALUE");
+		char *value =
+		    option->type == OPTION_CHOICE
+			? conf_manual_choices(option)
+			: mem_strdup(option->fallback != NULL ? option->fallback : "VALUE");
+		char *name =
+		    mem_printf("--%s%s %s", is_hostler ? "hostler." : "", option->key, value);
 
-		fprintf(out, "  %-32s %s\n", name, option->help);
+		fprintf(out, "  %-32s %s", name, option->help);
+		if (option->type == OPTION_CHOICE && option->fallback != NULL)
+			fprintf(out, " The default is %s.", option->fallback);
+		putc('\n', out);
 		free(name);
+		free(value);
 	}
 }
 
@@ -147,6 +170,11 @@ conf_sample_list(enum option_scope scope, FILE *out)
 			   : mem_printf("%s Without it: %s.", option->help, option->otherwise);
 		conf_sample_text(text, out);
 		free(text);
+		if (option->type == OPTION_CHOICE && option->choices[1] != NULL) {
+			text = conf_manual_choices(option);
+			fprintf(out, "# One of: %s\n", text);
+			free(text);
+		}
 		fprintf(out, "%s%s = %s\n", given ? "" : "#", option->key,
 		    option->fallback != NULL ? option->fallback : option->example);
 	}

@@ -97,7 +97,8 @@ main_print_run_help(void)
 	    "  hostlerd run --listen 127.0.0.1:10001 -- python3 upper.py\n"
 	    "  hostlerd run --listen unix:/tmp/a.sock --protocol frame --framing frame -- ./model\n"
 	    "\n"
-	    "Every key of a configuration file is an option, shown here with its default:\n");
+	    "Every key of a configuration file is an option, shown here with its default or its "
+	    "choices:\n");
 	conf_print_options(stdout);
 }
 

@@ -267,6 +267,17 @@ START_TEST(test_manual)
 }
 END_TEST
 
+/* Whoever has only `run --help` learns what may be written. */
+START_TEST(test_choices_are_shown)
+{
+	char *help = check_option_printed(conf_print_options);
+
+	ck_assert_ptr_nonnull(strstr(help, "\n  --protocol stream|line|frame "));
+	ck_assert_ptr_nonnull(strstr(help, " The default is "));
+	free(help);
+}
+END_TEST
+
 START_TEST(test_sample)
 {
 	char *sample = check_option_file(SAMPLE), *fresh = check_option_printed(conf_print_sample);
@@ -372,6 +383,7 @@ main(int argc, char **argv)
 	tcase_add_test(tcase, test_table);
 	tcase_add_test(tcase, test_suggest);
 	tcase_add_test(tcase, test_manual);
+	tcase_add_test(tcase, test_choices_are_shown);
 	tcase_add_test(tcase, test_sample);
 	tcase_add_test(tcase, test_sample_whole);
 	tcase_add_test(tcase, test_minimal);
