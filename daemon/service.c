@@ -356,6 +356,11 @@ service_look(struct service *service, uint64_t now)
 {
 	bool ended;
 
+	/* Nobody is to be started any more, so nobody will show whether that is possible. */
+	if (service->cannot_start && service_missing(service) == 0) {
+		service->cannot_start = false;
+		backoff_loop_end(&service->loop);
+	}
 	if (!backoff_loop_is_on(&service->loop) || service->cannot_start)
 		return;
 	ended = backoff_loop_look(&service->loop, service_works(service));

@@ -161,9 +161,13 @@ service_let_go(struct instance *instance, const char *why, uint64_t now)
 	instance_retire(instance, now);
 }
 
-/* The highest one that was not needed for instance_idle goes. Returns when to look again. */
+/*
+ * One fewer is wanted when one was not needed for instance_idle; the highest of those goes, unless
+ * there are no more than that as it is. Returns when to look again.
+ */
 static uint64_t
-service_shrink(struct service *service, uint64_t waiting, uint64_t now)
+service_shrink(
+    struct service *service, const struct service_census *census, uint64_t waiting, uint64_t now)
 {
 	struct service_size *size = &service->size;
 	uint64_t idle = service->conf->instance_idle, next = MASTER_NEVER;
@@ -186,7 +190,8 @@ service_shrink(struct service *service, uint64_t waiting, uint64_t now)
 	if (bored == NULL || waiting > 0)
 		return next > now ? next : now + idle;
 	size->wanted--;
-	service_let_go(bored, "it was not needed for instance_idle", now);
+	if (census->live > service_target(service))
+		service_let_go(bored, "it was not needed for instance_idle", now);
 	/* One in a turn; the next one may be due as well. */
 	return now;
 }
@@ -263,7 +268,7 @@ service_size_turn(struct service *service, uint64_t now)
 	census = service_count(service, now);
 	pool_figures(service->pool, &figures);
 	next = service_grow(service, &census, figures.waiting, now);
-	time = service_shrink(service, figures.waiting, now);
+	time = service_shrink(service, &census, figures.waiting, now);
 	next = time < next ? time : next;
 	time = service_recycle(service, now);
 	next = time < next ? time : next;

@@ -137,6 +137,36 @@ def test_a_crash_loop_does_not_grow(start, folder):
     assert daemon.service()["wanted"] <= 4
 
 
+def test_nobody_is_let_go_for_one_that_cannot_start(start, folder):
+    """There were to be two, and the second cannot be started: the first is not one too many."""
+    daemon = start({"life": life("once", folder / "there", instances="1..2",
+                                 instance_idle=seconds(0.3))})
+    pid = daemon.instance_pids()
+    clients = busy_clients(daemon, 2, 0.3)
+    daemon.wait_log("die one after another: exit status 3")
+    lines_of(clients)
+    daemon.wait_service(lambda s: s["wanted"] == 1, "one is enough again")
+    assert daemon.instance_pids() == pid
+    assert not daemon.log_lines("is retired")
+    assert daemon.connect().ask(b"text") == b"TEXT"
+
+
+def test_starts_that_failed_are_over_when_none_is_needed(start):
+    """Descriptors for so many there are not; fewer are ordered, and all is well."""
+    daemon = start({"cat": pool("cat", instances=2)}, {"workers": 1},
+                   prefix=["prlimit", "--nofile=250:250"])
+    assert daemon.request("scale", service="cat", instances=64)["ok"]
+    daemon.wait_log("instance .* cannot be started: cannot make a pipe", 2)
+    daemon.wait_service(lambda s: s["state"] == "backing off", "it backs off")
+    assert daemon.request("scale", service="cat", instances=2)["ok"]
+    daemon.wait_service(lambda s: s["state"] == "ready", "it is well")
+    wait_ready(daemon, 2)
+    os.kill(daemon.instance_pids()[0], signal.SIGKILL)
+    wait_for(lambda: len(daemon.log_lines("instance . .* ended")) > 0, "it died")
+    wait_ready(daemon, 2)
+    assert daemon.connect().ask(b"text") == b"text"
+
+
 # ---- recycling ----
 
 
