@@ -216,8 +216,8 @@ static const struct option option_table[] = {
 		"they are thrown away."},
     {SERVICE("max_requests", max_requests), COUNT(0, 1000000000),
 	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "0",
-	.help = "An instance that has replied so often, or up to a tenth less, is replaced; 0 is "
-		"never."},
+	.help = "An instance that has replied so often, or up to a tenth less, is replaced; it "
+		"goes on until its replacement is ready. 0 is never."},
     {SERVICE("max_age", max_age), DURATION(0, 365 * DAY), .flags = OPTION_PROGRAM | OPTION_LIMIT,
 	.fallback = "0", .example = "1d",
 	.help = "An instance that is as old as this, or up to a tenth younger, is replaced; 0 is "
