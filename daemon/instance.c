@@ -18,7 +18,6 @@
 
 #define INSTANCE_OVERDUE (CLOCK_SECOND)     /* what a holder is given beyond the deadline */
 #define INSTANCE_LOOK    (10 * CLOCK_MS)    /* until a slot is read again that was being written */
-#define INSTANCE_TRIAL   (250 * CLOCK_MS)   /* in which what cannot work dies at its start */
 #define INSTANCE_TERM    (1 * CLOCK_SECOND) /* between TERM and KILL */
 
 static const char *
@@ -107,8 +106,8 @@ instance_start(struct instance *instance, uint64_t now)
 	backoff_rate_note(&service->rate, now);
 	instance->since = now;
 	instance->starts++;
-	service->cannot_start = spawn_start(&service->plan, &master->guardian, &spawned, why) != 0;
-	if (service->cannot_start) {
+	if (spawn_start(&service->plan, &master->guardian, &spawned, why) != 0) {
+		service->cannot_start = true;
 		log_warnx("service %s: instance %u cannot be started: %s",
 		    instance_service(instance), instance->slot, why);
 		snprintf(instance->last_exit, sizeof(instance->last_exit), "%s", why);

@@ -68,6 +68,8 @@ struct instance {
 	char last_said[OUTPUT_LAST_MAX]; /* its last line on stderr */
 };
 
+#define INSTANCE_TRIAL (250 * CLOCK_MS) /* in which what cannot work dies at its start */
+
 /* Starts a process in an EMPTY instance; a failure counts as a death. Between turns of the loop. */
 void instance_start(struct instance *instance, uint64_t now);
 /* Offers it, watches it, takes the next step of its end. Returns when it wants to be called next.

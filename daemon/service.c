@@ -350,17 +350,36 @@ service_note_death(
 	    (unsigned long long)(BACKOFF_MOST / CLOCK_SECOND));
 }
 
+/* Starts that failed are over when one has gone well, be it asked for anything or not. */
+static void
+service_look_at_starts(struct service *service, uint64_t now)
+{
+	bool tries = service_missing(service) > 0, can = false;
+
+	for (unsigned i = 0; i < service->size.used && !can; i++) {
+		const struct instance *instance = &service->instances[i];
+
+		if (!instance_is_live(instance) || instance->since <= service->loop.failed)
+			continue;
+		tries = true;
+		can = instance->offered && now >= instance->since + INSTANCE_TRIAL;
+	}
+	/* Where nobody is to be started any more, nobody will show whether that is possible. */
+	if (tries && !can)
+		return;
+	service->cannot_start = false;
+	if (backoff_loop_end(&service->loop) && can)
+		log_info("service %s: works again", service->name);
+}
+
 /* A loop ends with a good reply, or when an instance simply lives on. */
 static void
 service_look(struct service *service, uint64_t now)
 {
 	bool ended;
 
-	/* Nobody is to be started any more, so nobody will show whether that is possible. */
-	if (service->cannot_start && service_missing(service) == 0) {
-		service->cannot_start = false;
-		backoff_loop_end(&service->loop);
-	}
+	if (service->cannot_start)
+		service_look_at_starts(service, now);
 	if (!backoff_loop_is_on(&service->loop) || service->cannot_start)
 		return;
 	ended = backoff_loop_look(&service->loop, service_works(service));

@@ -52,7 +52,7 @@ struct service {
 	bool ending;                     /* nobody has it: its instances end, then it is freed */
 	struct backoff_rate rate;
 	struct backoff_loop loop;
-	bool cannot_start;      /* the newest try to start an instance failed */
+	bool cannot_start;      /* a start failed, and none after it has lived on */
 	struct priv priv;       /* of its instances */
 	struct spawn_plan plan; /* all but the environment, which is the instance's */
 	bool is_damaged;        /* its pool starts over as soon as no worker is left */
