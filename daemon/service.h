@@ -118,6 +118,8 @@ struct service_census service_count(const struct service *service, uint64_t now)
 /* The bounds of `wanted`. */
 unsigned service_least(const struct service *service);
 unsigned service_most(const struct service *service);
+/* Ends a crash loop: by a good reply, or when an instance simply lives on. */
+void service_look(struct service *service, uint64_t now);
 /* How many shall be live: those wanted, and one more while a worn one is replaced. */
 unsigned service_target(const struct service *service);
 /* How many are to be started. */
