@@ -36,7 +36,7 @@ if [ $# -eq 0 ]; then
 fi
 cd "$here" || exit 99
 {
-	timeout --kill-after=20 "${HOSTLER_LIVE_TIME:-420}" \
+	timeout --kill-after=20 "${HOSTLER_LIVE_TIME:-600}" \
 	    "$python" -m pytest -v -rfEs --tb=short --color=no -p no:cacheprovider \
 	    --rootdir="$here/live" --junitxml="$HOSTLER_BUILD/tests/live.xml" "$@" 2>&1
 	echo $? >"$status"
@@ -50,7 +50,7 @@ cd "$here" || exit 99
 done
 result=$(cat "$status")
 case $result in
-124 | 137) echo "the live tests took longer than ${HOSTLER_LIVE_TIME:-420} seconds" ;;
+124 | 137) echo "the live tests took longer than ${HOSTLER_LIVE_TIME:-600} seconds" ;;
 5) echo "no live test was found" ;;
 esac
 exit "$result"
