@@ -5,7 +5,7 @@
 #
 # HOSTLER_BUILD   the folder with hostlerd (default: the current one)
 # HOSTLER_LIVE    "no" skips them all
-# HOSTLER_LIVE_TIME  seconds after which the whole run is ended (default 420)
+# HOSTLER_LIVE_TIME  seconds after which the whole run is ended (default 600)
 #
 # The results of each test go to live.xml in the build folder's tests/, one line each to
 # descriptor 9 (the terminal, under automake).

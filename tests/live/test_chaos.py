@@ -12,7 +12,7 @@ import harness
 from harness import pool, program
 from swarm import Swarm
 
-KILLS = int(os.environ.get("HOSTLER_KILLS", "200"))
+KILLS = int(os.environ.get("HOSTLER_KILLS", "100"))
 CLIENTS, WORKERS, INSTANCES = 50, 2, 4
 
 
