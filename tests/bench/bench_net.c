@@ -1,0 +1,161 @@
+/* See bench_net.h. Owns nothing but the thread that waits for the end of stdin. */
+#include "tests/bench/bench_net.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+void
+bench_die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+unsigned
+bench_option(int argc, char **argv, const char *name, unsigned fallback)
+{
+	for (int i = 1; i + 1 < argc; i++) {
+		char *end;
+		unsigned long number;
+
+		if (strncmp(argv[i], "--", 2) != 0 || strcmp(argv[i] + 2, name) != 0)
+			continue;
+		number = strtoul(argv[i + 1], &end, 10);
+		if (*argv[i + 1] == '\0' || *end != '\0' || number > 1u << 30) {
+			fprintf(stderr, "--%s expects a number\n", name);
+			exit(2);
+		}
+		return (unsigned)number;
+	}
+	return fallback;
+}
+
+static void *
+bench_wait_for_end(void *arg)
+{
+	char byte;
+
+	(void)arg;
+	while (read(STDIN_FILENO, &byte, 1) > 0)
+		;
+	_exit(0);
+}
+
+static void
+bench_raise_limit(void)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+		limit.rlim_cur = limit.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &limit);
+	}
+}
+
+int
+bench_listen(int argc, char **argv, bool blocking)
+{
+	struct sockaddr_in address = {
+	    .sin_family = AF_INET,
+	    .sin_port = htons((uint16_t)bench_option(argc, argv, "port", 0)),
+	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK),
+	};
+	socklen_t length = sizeof(address);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
+	int on = 1;
+	pthread_t thread;
+
+	signal(SIGPIPE, SIG_IGN);
+	bench_raise_limit();
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+	    bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(fd, 4096) != 0 ||
+	    getsockname(fd, (struct sockaddr *)&address, &length) != 0)
+		bench_die("cannot listen");
+	if ((errno = pthread_create(&thread, NULL, bench_wait_for_end, NULL)) != 0)
+		bench_die("cannot start a thread");
+	printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
+	fflush(stdout);
+	return fd;
+}
+
+int
+bench_accept(int listener, bool blocking)
+{
+	return accept4(listener, NULL, NULL, SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK));
+}
+
+bool
+bench_write(int fd, const char *data, size_t length)
+{
+	while (length > 0) {
+		ssize_t n = write(fd, data, length);
+
+		if (n > 0) {
+			data += n;
+			length -= (size_t)n;
+		} else if (errno == EAGAIN) {
+			struct pollfd room = {.fd = fd, .events = POLLOUT};
+
+			(void)poll(&room, 1, -1);
+		} else if (errno != EINTR) {
+			return false;
+		}
+	}
+	return true;
+}
+
+/* Keeps an unfinished line until the rest of it comes. */
+static void
+bench_keep(struct bench_client *client, const char *data, size_t length)
+{
+	if (length == 0)
+		return;
+	client->rest = realloc(client->rest, client->kept + length);
+	if (client->rest == NULL)
+		bench_die("cannot keep an unfinished line");
+	memcpy(client->rest + client->kept, data, length);
+	client->kept += length;
+}
+
+bool
+bench_echo(struct bench_client *client)
+{
+	static _Thread_local char scratch[BENCH_SCRATCH];
+	ssize_t n = read(client->fd, scratch, sizeof(scratch));
+	char *end;
+	size_t whole;
+
+	if (n <= 0)
+		return n < 0 && (errno == EAGAIN || errno == EINTR);
+	end = memrchr(scratch, '\n', (size_t)n);
+	whole = end == NULL ? 0 : (size_t)(end + 1 - scratch);
+	if (whole > 0 && client->kept > 0) {
+		if (!bench_write(client->fd, client->rest, client->kept))
+			return false;
+		free(client->rest);
+		client->rest = NULL;
+		client->kept = 0;
+	}
+	if (whole > 0 && !bench_write(client->fd, scratch, whole))
+		return false;
+	bench_keep(client, scratch + whole, (size_t)n - whole);
+	return true;
+}
+
+void
+bench_leave(struct bench_client *client)
+{
+	close(client->fd);
+	free(client->rest);
+}
