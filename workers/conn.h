@@ -17,50 +17,63 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+struct worker;
+
 enum conn_state {
 	CONN_OPEN,
 	CONN_LINGERING, /* everything was said; what still comes is read and thrown away */
 	CONN_CLOSED     /* freed at the end of the turn */
 };
 
-struct conn {
-	TAILQ_ENTRY(conn) in_service; /* or in worker->closed */
-	TAILQ_ENTRY(conn) in_turn;
-	struct service *service; /* borrows */
-	int fd;                  /* owns */
-	enum conn_state state;
-	struct event read_event;
-	struct event *write_event; /* owns; NULL unless output waits for room */
-	struct buf in;             /* input that is no whole message yet, or is held back */
+/*
+ * What a connection has only while something is going on: from the event that wakes it until all
+ * is answered and written. An idle one is `struct conn` alone, and tens of thousands may be idle.
+ */
+struct conn_busy {
+	TAILQ_ENTRY(conn_busy) in_turn; /* or in the free list */
+	struct conn *conn;              /* borrows */
+	struct event write_event;
+	struct buf in; /* input that is no whole message yet, or is held back */
 	struct buf out;
 	size_t scanned;       /* for the codec */
-	char *client;         /* owns; its address for the access log; NULL without one */
 	struct req_list reqs; /* owns; in the client's order */
 	unsigned under_way;   /* how many they are */
-	struct deadline wait; /* idle, or for the rest of a message, or lingering */
+	unsigned round;       /* of worker->round, when it was scheduled */
 	struct deadline write;
-	uint64_t written;       /* bytes, ever */
+	uint64_t written;       /* bytes, since it is busy */
 	uint64_t write_mark;    /* `written` when all that the write deadline is for was taken */
 	uint64_t message_since; /* when the unfinished message began; 0 when there is none */
 	ssize_t last_bytes;     /* unread since before it drained; negative: newer ones came */
 
-	uint32_t requests; /* that came on it */
-	uint32_t since;    /* when it was accepted: seconds after worker->started */
-
-	unsigned round;     /* of worker->round, when it was scheduled */
 	bool scheduled;     /* it is in worker->turn */
 	bool turning;       /* conn_turn() is at work */
-	bool readable;      /* there may be something to read */
-	bool closed_hint;   /* the kernel said that the client has shut its side */
-	bool eof;           /* and we read to that end */
-	bool input_ended;   /* no more messages are taken */
 	bool held_back;     /* whole messages may wait in `in` */
-	bool last_look;     /* draining: take what is there now, then no more */
-	bool drain_later;   /* as soon as the message that it is at is whole */
-	bool was_asked;     /* a message came on it; since drain_later, if that is set */
 	bool write_pending; /* write_event is added */
-	bool linger;        /* the client may still be sending when we close */
 };
+
+struct conn {
+	TAILQ_ENTRY(conn) in_service; /* or in worker->closed */
+	struct service *service;      /* borrows */
+	struct conn_busy *busy;       /* owns; NULL while it is idle */
+	char *client;                 /* owns; its address for the access log; NULL without one */
+	struct event read_event;
+	struct deadline wait; /* idle, or for the rest of a message, or lingering */
+	int fd;               /* owns */
+	uint32_t requests;    /* that came on it */
+	uint32_t since;       /* when it was accepted: seconds after worker->started */
+
+	enum conn_state state : 2;
+	bool readable : 1;    /* there may be something to read */
+	bool closed_hint : 1; /* the kernel said that the client has shut its side */
+	bool eof : 1;         /* and we read to that end */
+	bool input_ended : 1; /* no more messages are taken */
+	bool last_look : 1;   /* draining: take what is there now, then no more */
+	bool drain_later : 1; /* as soon as the message that it is at is whole */
+	bool was_asked : 1;   /* a message came on it; since drain_later, if that is set */
+	bool linger : 1;      /* the client may still be sending when we close */
+};
+
+#define CONN_LINGER_TIME (2 * CLOCK_SECOND)
 
 /* Takes over an accepted, non-blocking descriptor. */
 struct conn *conn_new(struct service *service, int fd);
@@ -70,6 +83,12 @@ void conn_close(struct conn *conn, const char *why);
 /* There is something to do in this turn. */
 void conn_schedule(struct conn *conn);
 void conn_turn(struct conn *conn);
+/* The end of its turn: one with nothing to do becomes idle. */
+void conn_rest(struct conn *conn);
+/* Whether the client is gone for good, as opposed to having shut its sending side. */
+bool conn_hung_up(const struct conn *conn);
+/* The end of a turn: frees those that were closed in it. */
+void conn_free_closed(struct worker *worker);
 
 /* For protocols: whether one more message may be taken now (pipeline, high_water). */
 bool conn_may_take(const struct conn *conn);

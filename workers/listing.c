@@ -32,26 +32,26 @@ struct listing {
 /* ---- one connection ---- */
 
 static bool
-listing_is_running(const struct conn *conn)
+listing_is_running(const struct conn_busy *busy)
 {
 	const struct req *req;
 
-	TAILQ_FOREACH (req, &conn->reqs, in_conn)
+	TAILQ_FOREACH (req, &busy->reqs, in_conn)
 		if (req->link != NULL)
 			return true;
 	return false;
 }
 
 static const char *
-listing_state(const struct conn *conn)
+listing_state(const struct conn *conn, const struct conn_busy *busy)
 {
 	if (conn->state == CONN_LINGERING || conn->last_look || conn->service->worker->draining)
 		return "draining";
-	if (conn->under_way > 0)
-		return listing_is_running(conn) ? "running" : "waiting";
-	if (buf_length(&conn->out) > 0)
+	if (busy->under_way > 0)
+		return listing_is_running(busy) ? "running" : "waiting";
+	if (buf_length(&busy->out) > 0)
 		return "writing";
-	return buf_length(&conn->in) > 0 ? "reading" : "idle";
+	return buf_length(&busy->in) > 0 ? "reading" : "idle";
 }
 
 /* The client's address; a path may have any byte. "-" when it has just left. */
@@ -72,14 +72,16 @@ listing_peer(const struct conn *conn, char text[ADDR_TEXT_MAX * ESCAPE_MOST])
 static void
 listing_add(struct listing *listing, const struct conn *conn)
 {
+	static const struct conn_busy nothing;
+	const struct conn_busy *busy = conn->busy != NULL ? conn->busy : &nothing;
 	const struct worker *worker = listing->worker;
 	uint64_t age = (worker->now - worker->started) / CLOCK_SECOND - conn->since;
 	char peer[ADDR_TEXT_MAX * ESCAPE_MOST];
 	json_t *row = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "service",
 	    conn->service->conf->name, "peer", listing_peer(conn, peer), "state",
-	    listing_state(conn), "age", (json_int_t)age, "requests", (json_int_t)conn->requests,
-	    "under_way", (json_int_t)conn->under_way, "in", (json_int_t)buf_length(&conn->in),
-	    "out", (json_int_t)buf_length(&conn->out));
+	    listing_state(conn, busy), "age", (json_int_t)age, "requests",
+	    (json_int_t)conn->requests, "under_way", (json_int_t)busy->under_way, "in",
+	    (json_int_t)buf_length(&busy->in), "out", (json_int_t)buf_length(&busy->out));
 	char *line = row != NULL ? json_dumps(row, JSON_COMPACT) : NULL;
 
 	/* One that does not fit in a line is left out. */

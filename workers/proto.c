@@ -34,7 +34,7 @@ proto_refuse_rest(struct conn *conn, enum outcome outcome)
 	uint32_t tag = 0;
 
 	if (proto->peek != NULL)
-		tag = proto->peek(buf_bytes(&conn->in), buf_length(&conn->in));
+		tag = proto->peek(buf_bytes(&conn->busy->in), buf_length(&conn->busy->in));
 	req_refuse(conn, outcome, tag);
 }
 
@@ -46,8 +46,8 @@ proto_input_messages(struct conn *conn, enum codec codec, const char *data, size
 	size_t used = 0;
 
 	while (used < length && conn_may_take(conn)) {
-		switch (
-		    codec_find(codec, data + used, length - used, max, &conn->scanned, &message)) {
+		switch (codec_find(
+		    codec, data + used, length - used, max, &conn->busy->scanned, &message)) {
 		case CODEC_MORE:
 			return used;
 		case CODEC_TOO_LARGE:
@@ -74,13 +74,13 @@ proto_write_message(
 	char head[CODEC_HEAD_MAX], tail[CODEC_TAIL_MAX];
 	size_t before = codec_head(codec, length, head);
 	size_t after = codec_tail(codec, with_cr, tail);
-	char *out = buf_reserve(&conn->out, before + length + after);
+	char *out = buf_reserve(&conn->busy->out, before + length + after);
 
 	memcpy(out, head, before);
 	if (length > 0)
 		memcpy(out + before, data, length);
 	memcpy(out + before + length, tail, after);
-	buf_added(&conn->out, before + length + after);
+	buf_added(&conn->busy->out, before + length + after);
 }
 
 void

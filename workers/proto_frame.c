@@ -81,13 +81,13 @@ static void
 proto_frame_ids_write(
     struct conn *conn, const struct req *req, char status, const char *data, size_t length)
 {
-	char *out = buf_reserve(&conn->out, PROTO_FRAME_IDS_HEAD + length);
+	char *out = buf_reserve(&conn->busy->out, PROTO_FRAME_IDS_HEAD + length);
 
 	codec_head_ids(req->tag, 1 + length, out);
 	out[CODEC_IDS_HEAD] = status;
 	if (length > 0)
 		memcpy(out + PROTO_FRAME_IDS_HEAD, data, length);
-	buf_added(&conn->out, PROTO_FRAME_IDS_HEAD + length);
+	buf_added(&conn->busy->out, PROTO_FRAME_IDS_HEAD + length);
 }
 
 static bool

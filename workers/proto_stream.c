@@ -29,7 +29,7 @@ static bool
 proto_stream_reply(struct conn *conn, const struct req *req, const char *data, size_t length)
 {
 	(void)req;
-	buf_append(&conn->out, data, length);
+	buf_append(&conn->busy->out, data, length);
 	return true;
 }
 

@@ -70,8 +70,8 @@ req_new(struct conn *conn)
 	req->conn = conn;
 	req->service = conn->service;
 	req->arrived = conn->service->worker->now;
-	TAILQ_INSERT_TAIL(&conn->reqs, req, in_conn);
-	conn->under_way++;
+	TAILQ_INSERT_TAIL(&conn->busy->reqs, req, in_conn);
+	conn->busy->under_way++;
 	conn->was_asked = true;
 	conn->requests++;
 	stats_count(req->service->stats, COUNTER_requests);
@@ -151,8 +151,8 @@ req_deliver(struct req *req, const char *data, size_t length)
 	struct conn *conn = req->conn;
 	const struct proto *proto = req->service->proto;
 
-	TAILQ_REMOVE(&conn->reqs, req, in_conn);
-	conn->under_way--;
+	TAILQ_REMOVE(&conn->busy->reqs, req, in_conn);
+	conn->busy->under_way--;
 	if (req->outcome == OUTCOME_REPLY && !proto->reply(conn, req, data, length))
 		req->outcome = OUTCOME_BAD;
 	if (outcome_text(req->outcome) != NULL) {
@@ -180,7 +180,7 @@ req_finish(struct req *req, enum outcome outcome, const char *data, size_t lengt
 		return;
 	}
 	conn_schedule(conn);
-	if (TAILQ_FIRST(&conn->reqs) != req && !req->service->proto->any_order) {
+	if (TAILQ_FIRST(&conn->busy->reqs) != req && !req->service->proto->any_order) {
 		if (outcome == OUTCOME_REPLY && data != NULL) {
 			req->reply = mem_alloc(1, length + 1);
 			if (length > 0)
@@ -190,7 +190,7 @@ req_finish(struct req *req, enum outcome outcome, const char *data, size_t lengt
 		return;
 	}
 	req_deliver(req, data, length);
-	while ((req = TAILQ_FIRST(&conn->reqs)) != NULL && req->outcome != OUTCOME_PENDING)
+	while ((req = TAILQ_FIRST(&conn->busy->reqs)) != NULL && req->outcome != OUTCOME_PENDING)
 		req_deliver(req, req->reply, req->reply_length);
 }
 
@@ -226,9 +226,9 @@ req_cancel_all(struct conn *conn)
 {
 	struct req *req;
 
-	while ((req = TAILQ_FIRST(&conn->reqs)) != NULL) {
-		TAILQ_REMOVE(&conn->reqs, req, in_conn);
-		conn->under_way--;
+	while ((req = TAILQ_FIRST(&conn->busy->reqs)) != NULL) {
+		TAILQ_REMOVE(&conn->busy->reqs, req, in_conn);
+		conn->busy->under_way--;
 		req->conn = NULL;
 		if (conn->client != NULL)
 			req->client = mem_strdup(conn->client);

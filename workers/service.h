@@ -14,6 +14,7 @@
 
 struct access;
 struct conn;
+struct conn_busy;
 struct event;
 struct event_base;
 struct handler;
@@ -23,6 +24,7 @@ struct proto;
 struct worker_start;
 
 TAILQ_HEAD(conn_list, conn);
+TAILQ_HEAD(conn_busy_list, conn_busy);
 
 struct service {
 	const struct conf_service *conf; /* borrows */
@@ -48,7 +50,7 @@ struct worker {
 	uint64_t now;                 /* when this turn, or this event of it, began */
 	char *scratch;                /* owns; WORKER_SCRATCH bytes to read into */
 	unsigned round;               /* counts turns */
-	struct conn_list turn;        /* connections with something to do in this turn */
+	struct conn_busy_list turn;   /* connections with something to do in this turn */
 	struct conn_list closed;      /* freed at the end of the turn */
 	struct stats_row *sum;        /* borrows; of the whole daemon, as each service's stats */
 	unsigned open;                /* connections */

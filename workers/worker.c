@@ -174,33 +174,21 @@ worker_on_term(evutil_socket_t fd, short what, void *arg)
 
 /* ---- the turn ---- */
 
-static void
-worker_free_closed(struct worker *worker)
-{
-	struct conn *conn;
-
-	while ((conn = TAILQ_FIRST(&worker->closed)) != NULL) {
-		TAILQ_REMOVE(&worker->closed, conn, in_service);
-		free(conn);
-	}
-	program_free_ended();
-}
-
 /* Every connection that is scheduled now gets one turn; who wants more waits for the next round. */
 static void
 worker_turn(struct worker *worker)
 {
-	struct conn *conn;
+	struct conn_busy *busy;
 
 	worker->now = clock_now();
 	worker->round++;
-	while ((conn = TAILQ_FIRST(&worker->turn)) != NULL && conn->round != worker->round) {
-		TAILQ_REMOVE(&worker->turn, conn, in_turn);
-		conn->scheduled = false;
-		conn_turn(conn);
+	while ((busy = TAILQ_FIRST(&worker->turn)) != NULL && busy->round != worker->round) {
+		TAILQ_REMOVE(&worker->turn, busy, in_turn);
+		conn_turn(busy->conn);
 	}
 	access_turn(worker);
-	worker_free_closed(worker);
+	conn_free_closed(worker);
+	program_free_ended();
 }
 
 static void

@@ -1,0 +1,293 @@
+/*
+ * What a connection does in its turn: read, let the protocol take messages, write. However many
+ * events and replies a turn brings, it reads at most a few times, so that a busy client does not
+ * starve others, and writes once. Decides nothing about who lives.
+ */
+#include "common/clock.h"
+#include "workers/conn.h"
+#include "workers/proto.h"
+#include "workers/service.h"
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#define CONN_READS 4 /* reads in one turn */
+
+/* ---- input ---- */
+
+/* Lets the protocol take what waits in `in`. */
+static void
+conn_parse(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+	unsigned before = busy->under_way;
+	size_t used =
+	    conn->service->proto->input(conn, buf_bytes(&busy->in), buf_length(&busy->in));
+
+	if (used > 0 || busy->under_way != before)
+		busy->message_since = 0;
+	buf_consume(&busy->in, used);
+}
+
+/* New bytes in the worker's scratch: parsed there, only an unfinished rest is kept. */
+static void
+conn_take_bytes(struct conn *conn, const char *data, size_t length)
+{
+	struct conn_busy *busy = conn->busy;
+	size_t used = 0;
+
+	if (buf_length(&busy->in) > 0) {
+		buf_append(&busy->in, data, length);
+		conn_parse(conn);
+		return;
+	}
+	used = conn->service->proto->input(conn, data, length);
+	if (used < length) {
+		busy->message_since = 0;
+		buf_append(&busy->in, data + used, length - used);
+	}
+}
+
+/* The client will send no more: a rest without an end may still be a message. */
+static void
+conn_take_end(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+
+	if (conn->last_look && !conn->eof) {
+		/* What is unfinished when we stop was never accepted. */
+		conn_end_input(conn);
+		conn->linger = busy->under_way > 0 || buf_length(&busy->out) > 0;
+		return;
+	}
+	if (buf_length(&busy->in) > 0)
+		conn->service->proto->end(conn, buf_bytes(&busy->in), buf_length(&busy->in));
+	conn->input_ended = true;
+}
+
+/*
+ * After a short read the socket is empty, and its end is announced by an event of its own: one more
+ * read would only say EAGAIN. But a reset that came together with the bytes is not announced again;
+ * it goes unnoticed unless a reply is about to be written.
+ */
+static bool
+conn_will_hear(const struct conn *conn)
+{
+	const struct conn_busy *busy = conn->busy;
+
+	return !conn->closed_hint && !conn->last_look && buf_length(&busy->out) > 0 &&
+	       buf_length(&busy->in) == 0 && busy->under_way == 0;
+}
+
+/* One read. Returns false when there is nothing more to read now. */
+static bool
+conn_read(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+	struct worker *worker = conn->service->worker;
+	ssize_t n;
+
+	if (conn->last_look && busy->last_bytes < 0) {
+		conn_take_end(conn);
+		conn->readable = false;
+		return false;
+	}
+	n = read(conn->fd, worker->scratch, WORKER_SCRATCH);
+	if (n > 0) {
+		busy->last_bytes -= conn->last_look ? n : 0;
+		conn_take_bytes(conn, worker->scratch, (size_t)n);
+		if (n < WORKER_SCRATCH && conn_will_hear(conn))
+			conn->readable = false;
+		return conn->readable;
+	}
+	if (n == 0) {
+		/* No event will tell later that the client is gone for good. */
+		if (conn_hung_up(conn))
+			conn_close(conn, "the client left");
+		conn->eof = true;
+	} else if (errno != EAGAIN && errno != EINTR) {
+		conn_close(conn, "the client left");
+	} else if (errno == EAGAIN && conn->last_look && conn_may_take(conn)) {
+		conn_take_end(conn);
+	}
+	conn->readable = n < 0 && errno == EINTR;
+	return conn->readable;
+}
+
+static void
+conn_take_input(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+
+	if (busy->held_back && conn_may_take(conn))
+		conn_parse(conn);
+	for (int i = 0; i < CONN_READS && conn->readable && !conn->eof && conn_may_take(conn); i++)
+		if (!conn_read(conn))
+			break;
+	if (conn->state != CONN_OPEN)
+		return;
+	busy->held_back = !conn_may_take(conn) && buf_length(&busy->in) > 0;
+	if (conn->eof && conn_may_take(conn))
+		conn_take_end(conn);
+	if (conn->input_ended) {
+		buf_free(&busy->in);
+		busy->held_back = false;
+	}
+}
+
+/* ---- output ---- */
+
+static void
+conn_on_writable(evutil_socket_t fd, short what, void *arg)
+{
+	struct conn *conn = arg;
+
+	(void)fd;
+	(void)what;
+	conn->busy->write_pending = false;
+	conn_schedule(conn);
+}
+
+static void
+conn_wait_writable(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+	struct service *service = conn->service;
+
+	event_assign(&busy->write_event, service->worker->base, conn->fd, EV_WRITE | EV_ET,
+	    conn_on_writable, conn);
+	if (event_add(&busy->write_event, NULL) != 0) {
+		conn_close(conn, "cannot watch it");
+		return;
+	}
+	busy->write_pending = true;
+	/* The clock runs for what waits now; it starts again only when all of that was taken. */
+	if (!deadline_is_set(&busy->write)) {
+		busy->write_mark = busy->written + buf_length(&busy->out);
+		deadline_set(&service->writes, &busy->write,
+		    service->worker->now + service->conf->write_timeout);
+	}
+}
+
+static void
+conn_write(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+	/* The end goes out with the last reply: who reads the one has seen the other. */
+	bool is_last = conn->input_ended && busy->under_way == 0;
+	ssize_t n;
+
+	if (buf_length(&busy->out) == 0 || busy->write_pending)
+		return;
+	n = send(conn->fd, buf_bytes(&busy->out), buf_length(&busy->out),
+	    MSG_NOSIGNAL | (is_last ? MSG_MORE : 0));
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		conn_close(conn, "the client left");
+		return;
+	}
+	if (n > 0) {
+		buf_consume(&busy->out, (size_t)n);
+		busy->written += (size_t)n;
+		if (busy->written >= busy->write_mark)
+			deadline_clear(&busy->write);
+	}
+	if (buf_length(&busy->out) > 0)
+		conn_wait_writable(conn);
+}
+
+/* ---- the turn ---- */
+
+static void
+conn_linger(struct conn *conn)
+{
+	struct worker *worker = conn->service->worker;
+
+	for (int i = 0; i < CONN_READS; i++) {
+		ssize_t n = read(conn->fd, worker->scratch, WORKER_SCRATCH);
+
+		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
+			conn_close(conn, "done");
+			return;
+		}
+		if (n < 0)
+			return;
+	}
+	conn_schedule(conn);
+}
+
+/* All is said: close, but not so that a reset destroys what the client has not read yet. */
+static void
+conn_finish(struct conn *conn)
+{
+	struct service *service = conn->service;
+
+	if (!conn->linger || conn->eof) {
+		conn_close(conn, "done");
+		return;
+	}
+	shutdown(conn->fd, SHUT_WR);
+	conn->state = CONN_LINGERING;
+	deadline_set(&service->lingers, &conn->wait, service->worker->now + CONN_LINGER_TIME);
+	conn_linger(conn);
+}
+
+/* What the connection waits for from here on, and until when. */
+static void
+conn_set_deadline(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+	struct service *service = conn->service;
+	uint64_t now = service->worker->now;
+
+	if (conn->input_ended || !conn_may_take(conn)) {
+		deadline_clear(&conn->wait); /* we are the ones who are late */
+	} else if (buf_length(&busy->in) > 0) {
+		if (busy->message_since == 0 || !deadline_is_set(&conn->wait)) {
+			busy->message_since = now;
+			deadline_set(
+			    &service->messages, &conn->wait, now + service->conf->message_timeout);
+		}
+	} else if (busy->under_way > 0 || buf_length(&busy->out) > 0) {
+		deadline_clear(&conn->wait);
+	} else if (!conn->drain_later) {
+		deadline_set(&service->idles, &conn->wait, now + service->conf->idle_timeout);
+	}
+}
+
+static void
+conn_turn_open(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+
+	conn_take_input(conn);
+	if (conn->drain_later && conn->was_asked)
+		conn_drain(conn, false);
+	if (conn->state == CONN_OPEN)
+		conn_write(conn);
+	if (conn->state != CONN_OPEN)
+		return;
+	if (conn->input_ended && busy->under_way == 0 && buf_length(&busy->out) == 0) {
+		conn_finish(conn);
+		return;
+	}
+	conn_set_deadline(conn);
+}
+
+void
+conn_turn(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+
+	busy->scheduled = false;
+	busy->turning = true;
+	if (conn->state == CONN_LINGERING)
+		conn_linger(conn);
+	else
+		conn_turn_open(conn);
+	busy->turning = false;
+	/* More to do that no event will announce: whole messages held back, or bytes unread. */
+	if (conn->state == CONN_OPEN && conn_may_take(conn) && (conn->readable || busy->held_back))
+		conn_schedule(conn);
+	conn_rest(conn);
+}
