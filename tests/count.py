@@ -12,6 +12,7 @@ import sys
 import xml.etree.ElementTree
 
 CHECK_LINE = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.MULTILINE)
+LIVE_LINE = re.compile(r"^PASSED +[\d.]+ s ", re.MULTILINE)
 HOUSE_LINE = re.compile(r"^(ok|not ok|skipped) ", re.MULTILINE)
 
 
@@ -24,7 +25,7 @@ class Part:
         self.result = re.search(r":test-result: (\w+)", trs.read_text()).group(1)
         self.text = self.log.read_text(errors="replace") if self.log.exists() else ""
         self.passed = self.failed = self.skipped = 0
-        self.count(trs.parent / "live.xml")
+        self.count([trs.parent / name for name in ("live.xml", "live-alone.xml")])
         # A program that failed without having said which test it was.
         if self.result in ("FAIL", "ERROR") and self.failed == 0:
             self.failed = 1
@@ -48,15 +49,16 @@ class Part:
 
     def count_live(self, live):
         """Which tests pytest ran: its XML, or (when it was ended) the lines that it printed."""
-        if not live.exists():
-            self.passed = len(re.findall(r"^\S+::.* PASSED", self.text, re.MULTILINE))
+        if not all(part.exists() for part in live):
+            self.passed = len(LIVE_LINE.findall(self.text))
             return
-        for suite in xml.etree.ElementTree.parse(live).getroot().iter("testsuite"):
-            wrong = int(suite.get("failures")) + int(suite.get("errors"))
-            skipped = int(suite.get("skipped"))
-            self.failed += wrong
-            self.skipped += skipped
-            self.passed += int(suite.get("tests")) - wrong - skipped
+        for part in live:
+            for suite in xml.etree.ElementTree.parse(part).getroot().iter("testsuite"):
+                wrong = int(suite.get("failures")) + int(suite.get("errors"))
+                skipped = int(suite.get("skipped"))
+                self.failed += wrong
+                self.skipped += skipped
+                self.passed += int(suite.get("tests")) - wrong - skipped
 
 
 def main():

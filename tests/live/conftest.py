@@ -5,20 +5,54 @@ import pathlib
 import shutil
 import signal
 import tempfile
+import threading
 
 import pytest
 
 import harness
 
 
+LINES = None  # who prints the line of a test's result
+
+
 def pytest_configure(config):
+    global LINES
+    if os.environ.get("HOSTLER_LIVE_LINES"):
+        LINES = config.pluginmanager.get_plugin("terminalreporter")
     config.addinivalue_line("markers", "bound(seconds): how long this test may take (default 60)")
     config.addinivalue_line("markers", "slow: takes several seconds by its nature")
+    config.addinivalue_line("markers", "alone: measures, or counts what the whole machine does")
+    if not config.pluginmanager.hasplugin("xdist"):
+        config.addinivalue_line("markers", "xdist_group(name): one process runs all of the group")
 
 
 def pytest_sessionstart(session):
     if not os.access(harness.HOSTLERD, os.X_OK):
         pytest.exit(f"{harness.HOSTLERD} is not there: build first, or set HOSTLER_BUILD", 2)
+    # With -v, execnet 1.9 may have asked each process for its version first, and not be done with it.
+    if threading.current_thread() is not threading.main_thread():
+        pytest.exit("an alarm needs the main thread: leave away -v beside -n", 2)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_report_teststatus(report):
+    """With HOSTLER_LIVE_LINES each test has a line of its own, below, instead of a dot."""
+    if LINES and report.passed:
+        return ("passed" if report.when == "call" else "", "", "")
+    return None
+
+
+def pytest_runtest_logreport(report):
+    if not LINES or (report.passed and report.when != "call"):
+        return
+    result = report.outcome.upper() if report.when == "call" or report.skipped else "ERROR"
+    LINES.write_line(f"{result:7} {report.duration:6.2f} s  {report.nodeid}")
+
+
+def pytest_collection_modifyitems(items):
+    """What takes long begins first, so that at the end nobody waits for it."""
+    items.sort(key=lambda item: not (item.get_closest_marker("xdist_group") or
+                                     item.get_closest_marker("slow")))
 
 
 def bounded(seconds):

@@ -141,6 +141,7 @@ def test_nobody_is_let_go_for_one_that_cannot_start(start, folder):
     """There were to be two, and the second cannot be started: the first is not one too many."""
     daemon = start({"life": life("once", folder / "there", instances="1..2",
                                  instance_idle=seconds(0.3))})
+    wait_for((folder / "there").exists, "the first one has begun")
     pid = daemon.instance_pids()
     clients = busy_clients(daemon, 2, 0.3)
     daemon.wait_log("die one after another: exit status 3")

@@ -155,6 +155,7 @@ def is_near(value, wanted, part=0.05, least=0.0):
     return abs(value - wanted) <= max(wanted * part, least * harness.SCALE)
 
 
+@pytest.mark.alone
 def test_percentiles_are_the_clients_own(start):
     """Of `whole`, within 5 %. A busy machine may delay the client or the worker alone, a few times in
     a hundred, so there are some tries, and the rarest may differ by as much as it is away."""

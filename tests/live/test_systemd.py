@@ -14,7 +14,8 @@ import harness
 from box import Box, CannotBoot
 from harness import Client, Control, wait_for
 
-pytestmark = pytest.mark.bound(60)
+# One process boots the box and runs all of them.
+pytestmark = [pytest.mark.bound(60), pytest.mark.xdist_group("systemd")]
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 SOCKET = "/run/hostler/upper.sock"
