@@ -1,0 +1,241 @@
+"""A peer of hostler-load that can misbehave, and a run against it whose counts add up.
+
+The peer is a little server in this process: what uses it needs no hostlerd.
+"""
+
+import asyncio
+import contextlib
+import json
+import socket
+import struct
+import subprocess
+import threading
+import time
+
+from harness import BUILD
+
+LOAD = str(BUILD / "hostler-load")
+PATIENCE = 20  # seconds until a run that should be over is a failure
+
+
+class Client:
+    """One connection of hostler-load, as the peer sees it."""
+
+    def __init__(self, peer, number, reader, writer):
+        self.peer = peer
+        self.number = number
+        self.reader = reader
+        self.writer = writer
+
+    async def receive(self):
+        """The next message without its framing; None at the end."""
+        try:
+            if self.peer.protocol == "frame":
+                head = await self.reader.readexactly(4)
+                message = await self.reader.readexactly(struct.unpack(">I", head)[0])
+            elif self.peer.protocol == "http":
+                self.head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+                message = self.head.split()[1].replace("&", "?").rpartition("?")[2].encode()
+            else:
+                message = (await self.reader.readuntil(b"\n"))[:-1]
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return None
+        self.peer.received.append(message)
+        return message
+
+    async def send(self, message):
+        if self.peer.protocol == "frame":
+            await self.send_raw(struct.pack(">I", len(message)) + message)
+        elif self.peer.protocol == "http":
+            await self.send_http(message)
+        else:
+            await self.send_raw(message + b"\n")
+
+    async def send_raw(self, data):
+        self.writer.write(data)
+        try:
+            await self.writer.drain()
+        except ConnectionError:
+            pass
+
+    async def send_http(self, body, status=200, fields=(), length=True):
+        lines = [f"HTTP/1.1 {status} x", *fields, *([f"Content-Length: {len(body)}"] * length)]
+        await self.send_raw("\r\n".join([*lines, "", ""]).encode() + body)
+
+    def hold_back(self):
+        """What is sent from now on leaves together with the FIN, in one segment."""
+        raw = self.writer.get_extra_info("socket")
+        raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+
+    def reset(self):
+        """Closes with RST instead of FIN."""
+        raw = self.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.writer.transport.abort()
+
+
+async def echo(client):
+    while (message := await client.receive()) is not None:
+        await client.send(message)
+
+
+async def upper(client):
+    while (message := await client.receive()) is not None:
+        await client.send(message.upper())
+
+
+def replying(change):
+    """A peer whose replies to the messages number 0, 1, 2 … are the list change(number, message)."""
+
+    async def behave(client):
+        number = 0
+        while (message := await client.receive()) is not None:
+            for reply in change(number, message):
+                await client.send(reply)
+            number += 1
+
+    return behave
+
+
+def closing_after(count):
+    """Each connection ends with its reply number `count`: reply and FIN arrive together."""
+
+    async def behave(client):
+        for number in range(count):
+            message = await client.receive()
+            if message is None:
+                return
+            if number == count - 1:
+                client.hold_back()
+            await client.send(message)
+
+    return behave
+
+
+class Peer:
+    """Serves each connection with `behave(client)` until that returns; then the connection ends."""
+
+    def __init__(self, behave, protocol="line", path=None, family=socket.AF_INET, port=0):
+        self.behave = behave
+        self.protocol = protocol
+        self.received = []
+        self.clients = []
+        self.errors = []
+        self.accepted = 0
+        self.listener = socket.socket(socket.AF_UNIX if path else family)
+        if path:
+            self.listener.bind(path)
+            self.address = f"unix:{path}"
+        else:
+            self.listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            self.listener.bind(("127.0.0.1" if family == socket.AF_INET else "::1", port))
+            host, self.port = self.listener.getsockname()[:2]
+            host = f"[{host}]" if family == socket.AF_INET6 else host
+            self.address = f"{host}:{self.port}"
+        self.listener.listen(1024)
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.ready = threading.Event()
+
+    def run(self):
+        self.loop = asyncio.new_event_loop()
+        self.loop.set_exception_handler(lambda loop, context: None)  # resets are part of the game
+        asyncio.set_event_loop(self.loop)
+        unix = self.listener.family == socket.AF_UNIX
+        start = asyncio.start_unix_server if unix else asyncio.start_server
+        self.server = self.loop.run_until_complete(
+            start(self.accept, sock=self.listener, limit=1 << 25)
+        )
+        self.ready.set()
+        self.loop.run_forever()
+        self.server.close()
+        for task in asyncio.all_tasks(self.loop):
+            task.cancel()
+        self.loop.run_until_complete(asyncio.sleep(0))
+        self.loop.close()
+
+    async def accept(self, reader, writer):
+        client = Client(self, self.accepted, reader, writer)
+        self.accepted += 1
+        self.clients.append(client)
+        try:
+            await self.behave(client)
+        except asyncio.CancelledError:
+            raise
+        except Exception as error:  # shown by the fixture: a mistake in the test itself
+            self.errors.append(repr(error))
+        finally:
+            writer.close()
+
+    def stop_listening(self):
+        self.server.close()
+
+    def __enter__(self):
+        self.thread.start()
+        assert self.ready.wait(PATIENCE)
+        return self
+
+    def __exit__(self, *_):
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self.thread.join(PATIENCE)
+        self.listener.close()
+        assert self.errors == []
+
+
+class Result:
+    def __init__(self, process, seconds):
+        self.status = process.returncode
+        self.stderr = process.stderr
+        self.seconds = seconds
+        self.all = json.loads(process.stdout)
+        self.requests = self.all["requests"]
+        self.connections = self.all["connections"]
+
+    def counts(self):
+        """The outcomes that are not zero."""
+        names = "right error wrong duplicate overdue broken broken_new unsent late pending".split()
+        return {name: self.requests[name] for name in names if self.requests[name]}
+
+
+def run(*arguments, status=0, **more):
+    """Runs `hostler-load run --json ...`; every request must have come to one end."""
+    command = [LOAD, "run", "--json", *[str(a) for a in arguments]]
+    began = time.monotonic()
+    process = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, **more)
+    assert process.returncode == status, process.stdout + process.stderr
+    result = Result(process, time.monotonic() - began)
+    assert result.all["status"] == status
+    assert result.requests["outcomes"] == result.requests["requests"]
+    assert result.all["gap_right"] >= result.all["gap"]
+    return result
+
+
+def assert_balanced(result):
+    """Where no reply was one too many, the outcomes add up to the requests."""
+    assert result.requests["stray"] == 0
+    ends = "right error wrong overdue broken unsent pending".split()
+    assert sum(result.requests[end] for end in ends) == result.requests["requests"]
+    assert sum(result.requests["errors"].values()) == result.requests["error"]
+
+
+def sockets_in_state(state, port):
+    with open("/proc/net/tcp") as table:
+        rows = [line.split() for line in table][1:]
+    return {row[1] for row in rows if row[2] == f"0100007F:{port:04X}" and row[3] == state}
+
+
+def connections_in_state(state, port):
+    """How many sockets are connected (01), connecting (02) or half-closed (08) to this port.
+
+    The kernel's table is read in pieces while it changes; what is in two readings was there between
+    them, all at once.
+    """
+    return len(sockets_in_state(state, port) & sockets_in_state(state, port))
+
+
+@contextlib.contextmanager
+def refusing_port():
+    """A port where nobody listens, and which nobody else is given meanwhile; a Peer may take it."""
+    with socket.socket() as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        yield holder.getsockname()[1]
