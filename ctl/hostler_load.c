@@ -3,10 +3,12 @@
  * status. What a command does is in load_run.c and its neighbours.
  */
 #include "common/addr.h"
+#include "ctl/load_call.h"
 #include "ctl/load_options.h"
 #include "ctl/load_report.h"
 #include "ctl/load_run.h"
 
+#include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +23,11 @@ struct hostler_load_command {
 	const char *help;
 };
 
+static int hostler_load_call(int argc, char **argv);
 static int hostler_load_run(int argc, char **argv);
 
 static const struct hostler_load_command hostler_load_commands[] = {
+    {"call", hostler_load_call, "ask each TEXT once and print the reply"},
     {"run", hostler_load_run, "send many requests over many connections and check every reply"},
 };
 
@@ -72,6 +76,23 @@ hostler_load_run(int argc, char **argv)
 	return status;
 }
 
+static int
+hostler_load_call(int argc, char **argv)
+{
+	struct load_call_options options;
+
+	switch (load_call_options_read(&options, argc, argv)) {
+	case LOAD_OPTIONS_HELP:
+		fputs(load_call_options_help, stdout);
+		return EXIT_SUCCESS;
+	case LOAD_OPTIONS_WRONG:
+		return STATUS_USAGE;
+	case LOAD_OPTIONS_RUN:
+		break;
+	}
+	return load_call(&options);
+}
+
 static void
 hostler_load_help(FILE *out)
 {
@@ -85,7 +106,8 @@ hostler_load_help(FILE *out)
 		fprintf(out, "  %-6s %s\n", hostler_load_commands[i].name,
 		    hostler_load_commands[i].help);
 	fputs("\n"
-	      "Example:\n"
+	      "Examples:\n"
+	      "  hostler-load call 127.0.0.1:10001 'hello world'\n"
 	      "  hostler-load run --connections 100 --duration 5s --expect upper 127.0.0.1:10001\n",
 	    out);
 }
@@ -95,6 +117,7 @@ main(int argc, char **argv)
 {
 	const char *word = argc > 1 ? argv[1] : NULL;
 
+	setlocale(LC_CTYPE, ""); /* whether the terminal has more than ASCII */
 	if (!word) {
 		hostler_load_help(stderr);
 		return STATUS_USAGE;

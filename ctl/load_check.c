@@ -52,8 +52,15 @@ load_check_close(struct load_check *check)
 {
 	load_message_close(&check->message);
 	free(check->made);
+	free(check->due);
 	free(check->ledgers);
 	memset(check, 0, sizeof(*check));
+}
+
+void
+load_check_schedule(struct load_check *check)
+{
+	check->due = mem_alloc((size_t)check->connections * (check->mask + 1), sizeof(*check->due));
 }
 
 static uint64_t *
@@ -74,6 +81,35 @@ bool
 load_check_answered(const struct load_check *check, unsigned connection)
 {
 	return check->ledgers[connection].head == check->ledgers[connection].tail;
+}
+
+uint32_t
+load_check_make_due(
+    struct load_check *check, unsigned connection, uint64_t now, uint64_t due, char *to)
+{
+	uint64_t *made =
+	    load_check_made(check, &check->ledgers[connection], check->ledgers[connection].tail);
+
+	check->due[made - check->made] = due;
+	return load_check_make(check, connection, now, to);
+}
+
+size_t
+load_check_length(const struct load_check *check, unsigned connection, uint64_t index)
+{
+	return load_message_length(
+	    &check->message, connection, check->ledgers[connection].first + index);
+}
+
+bool
+load_check_next_length(const struct load_check *check, unsigned connection, size_t *length)
+{
+	const struct load_ledger *ledger = &check->ledgers[connection];
+
+	if (ledger->head == ledger->sent)
+		return false;
+	*length = load_message_length(&check->message, connection, ledger->head);
+	return true;
 }
 
 uint32_t
@@ -226,12 +262,17 @@ static enum load_found
 load_check_on_right(
     struct load_check *check, struct load_ledger *ledger, uint64_t sequence, uint64_t now)
 {
-	uint64_t made = *load_check_made(check, ledger, sequence);
+	const uint64_t *slot = load_check_made(check, ledger, sequence);
+	uint64_t made = *slot, due = check->due ? check->due[slot - check->made] : made;
 
 	if (!load_check_take(check, ledger, sequence))
 		return load_check_on_late(check);
 	check->counts.right++;
-	histogram_add(&check->latency, now - made);
+	if (due < check->since)
+		return LOAD_FOUND_RIGHT;
+	histogram_add(&check->latency, now - due);
+	if (check->due)
+		histogram_add(&check->latency_sent, now - made);
 	return LOAD_FOUND_RIGHT;
 }
 
@@ -288,6 +329,19 @@ load_check_any(struct load_check *check, unsigned connection, uint64_t now)
 	    check, &check->ledgers[connection], check->ledgers[connection].head, now);
 }
 
+/* Of texts a reply tells nothing but whether it is the one that is expected now. */
+static enum load_found
+load_check_on_text(
+    struct load_check *check, unsigned connection, const char *data, size_t length, uint64_t now)
+{
+	struct load_ledger *ledger = &check->ledgers[connection];
+
+	if (load_check_expects(check, connection) &&
+	    load_message_is(&check->message, connection, ledger->head, data, length))
+		return load_check_on_right(check, ledger, ledger->head, now);
+	return load_check_on_wrong(check, connection);
+}
+
 enum load_found
 load_check_body(
     struct load_check *check, unsigned connection, const char *data, size_t length, uint64_t now)
@@ -296,7 +350,11 @@ load_check_body(
 	unsigned whose = 0;
 	uint64_t sequence = 0;
 
+	if (check->any)
+		return load_check_any(check, connection, now);
 	load_check_age(check, connection, now);
+	if (check->message.texts)
+		return load_check_on_text(check, connection, data, length, now);
 	if (!load_message_find(&check->message, data, length, &whose, &sequence))
 		return load_check_on_wrong(check, connection);
 	if (!load_check_expects(check, connection) || whose != connection ||
@@ -321,11 +379,9 @@ load_check_on_own(struct load_check *check, unsigned connection, uint64_t sequen
     const char *data, size_t length, uint64_t now)
 {
 	struct load_ledger *ledger = &check->ledgers[connection];
-	unsigned whose = 0;
-	uint64_t other = 0;
 
-	if (status == 0 && load_message_find(&check->message, data, length, &whose, &other) &&
-	    whose == connection && other == sequence)
+	if (status == 0 &&
+	    (check->any || load_message_is(&check->message, connection, sequence, data, length)))
 		return load_check_on_right(check, ledger, sequence, now);
 	if (status > 0 && status <= LOAD_ERROR_OTHER && length == 0)
 		return load_check_on_error(check, ledger, sequence, (enum load_error)(status - 1));

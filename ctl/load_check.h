@@ -78,14 +78,19 @@ struct load_robbed {
 struct load_check {
 	struct load_message message;
 	struct load_counts counts;
-	struct histogram latency; /* nanoseconds; of right replies */
-	uint64_t waiting;         /* requests without an outcome */
-	uint64_t spoiled;         /* requests whose outcome was a wrong reply */
-	uint64_t timeout;         /* nanoseconds */
+	/* Of right replies to requests due since `since`, in nanoseconds: */
+	struct histogram latency;      /* from when the request was due */
+	struct histogram latency_sent; /* from when it was made; only if that may be later */
+	uint64_t since;                /* a time */
+	bool any;                      /* every reply is right but one that says it is an error */
+	uint64_t waiting;              /* requests without an outcome */
+	uint64_t spoiled;              /* requests whose outcome was a wrong reply */
+	uint64_t timeout;              /* nanoseconds */
 	unsigned connections, depth, mask;
 	struct load_robbed robbed[LOAD_CHECK_ROBBED];
 	uint64_t robbed_count;       /* so many were written, round and round */
 	uint64_t *made;              /* owns; the rings of all ledgers */
+	uint64_t *due;               /* owns, or NULL; beside each of them, when it was due */
 	struct load_ledger *ledgers; /* owns; one for each connection */
 };
 
@@ -104,8 +109,17 @@ void load_check_close(struct load_check *check);
 
 /* Whether the connection may make another request: there is room, and none of it is overdue. */
 bool load_check_may_make(const struct load_check *check, unsigned connection);
+/* Requests are due at times of their own: from now on load_check_make_due() is used. */
+void load_check_schedule(struct load_check *check);
 /* A request is made and its message written to `to`, unless that is NULL. Returns its id. */
 uint32_t load_check_make(struct load_check *check, unsigned connection, uint64_t now, char *to);
+/* The same for one that was to be made at `due`, which may be earlier than `now`. */
+uint32_t load_check_make_due(
+    struct load_check *check, unsigned connection, uint64_t now, uint64_t due, char *to);
+/* Bytes of the message that is the present connection's number `index` (0: its first). */
+size_t load_check_length(const struct load_check *check, unsigned connection, uint64_t index);
+/* Bytes of the message whose reply is expected next; false if none is. */
+bool load_check_next_length(const struct load_check *check, unsigned connection, size_t *length);
 /* So many messages of the present connection were written, the last one at least in part. */
 void load_check_sent(struct load_check *check, unsigned connection, uint64_t messages);
 /* A reply arrived; one that begins with ERR is an error. */

@@ -8,12 +8,13 @@
 
 #include "common/addr.h"
 #include "common/clock.h"
+#include "ctl/load_rate.h"
 #include "ctl/load_report.h"
 #include "ctl/load_run.h"
+#include "ctl/load_socket.h"
 
 #include <errno.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
+#include <limits.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -25,6 +26,7 @@ load_conn_close(struct load_conn *conn)
 		return;
 	event_del(&conn->read_event);
 	event_del(&conn->write_event);
+	load_rate_withdraw(conn->run, conn);
 	close(conn->fd);
 	buf_free(&conn->in);
 	buf_free(&conn->out);
@@ -55,28 +57,12 @@ load_conn_fail(struct load_conn *conn, int error)
 	load_conn_end(conn, error == ECONNREFUSED ? LOAD_CONN_REFUSED : LOAD_CONN_FAILED);
 }
 
-/*
- * A socket that connects to a free local port may be given that very port and so meet itself: an
- * echo without a server.
- */
-static bool
-load_conn_met_itself(const struct load_conn *conn)
-{
-	struct addr local = {.length = sizeof(local.storage)};
-	const struct addr *peer = &conn->run->options->address;
-
-	if (addr_is_unix(peer) ||
-	    getsockname(conn->fd, (struct sockaddr *)&local.storage, &local.length) == -1)
-		return false;
-	return addr_port(&local) == addr_port(peer) && addr_equal(&local, peer);
-}
-
 static void
 load_conn_opened(struct load_conn *conn)
 {
 	struct load_run *run = conn->run;
 
-	if (load_conn_met_itself(conn)) {
+	if (load_socket_met_itself(conn->fd, &run->options->address)) {
 		load_conn_fail(conn, ECONNREFUSED);
 		return;
 	}
@@ -106,10 +92,13 @@ load_conn_on_connected(struct load_conn *conn)
 static void
 load_conn_wrote(struct load_conn *conn, size_t length)
 {
-	size_t request = conn->run->wire.request;
+	struct load_run *run = conn->run;
 
 	conn->written += length;
-	load_check_sent(&conn->run->check, conn->number, (conn->written + request - 1) / request);
+	while (conn->begun_end < conn->written)
+		conn->begun_end +=
+		    load_wire_length(&run->wire, &run->check, conn->number, conn->begun++);
+	load_check_sent(&run->check, conn->number, conn->begun);
 }
 
 /* Returns how many bytes the socket took. An error is no end: the read side will tell. */
@@ -148,27 +137,51 @@ load_conn_is_over(struct load_conn *conn)
 	return true;
 }
 
+bool
+load_conn_has_room(struct load_conn *conn)
+{
+	return conn->state == LOAD_CONN_OPEN && !conn->mute && !conn->told &&
+	       buf_length(&conn->out) == 0 && load_run_may_make(conn->run, conn) &&
+	       !load_conn_is_over(conn);
+}
+
+unsigned
+load_conn_write_requests(struct load_conn *conn, uint64_t now, unsigned most)
+{
+	struct load_run *run = conn->run;
+	size_t length = 0, written;
+	unsigned count = 0;
+
+	do {
+		length += load_wire_make(&run->wire, &run->check, conn->number, conn->made, now,
+		    load_rate_take(run, now), run->output + length);
+		conn->made++;
+		count++;
+	} while (count < most && length + run->wire.request <= run->output_size &&
+		 load_run_may_make(run, conn));
+	written = load_conn_write(conn, run->output, length);
+	if (conn->mute)
+		return count;
+	if (written < length) {
+		buf_append(&conn->out, run->output + written, length - written);
+		event_add(&conn->write_event, NULL);
+	}
+	return count;
+}
+
 void
 load_conn_send(struct load_conn *conn)
 {
 	struct load_run *run = conn->run;
-	size_t length = 0, written;
-	uint64_t now;
 
-	if (conn->state != LOAD_CONN_OPEN || conn->mute || conn->told ||
-	    buf_length(&conn->out) > 0 || !load_run_may_make(run, conn) || load_conn_is_over(conn))
+	if (!load_conn_has_room(conn))
 		return;
-	now = clock_now();
-	while (length + run->wire.request <= run->output_size && load_run_may_make(run, conn)) {
-		load_wire_make(&run->wire, &run->check, conn->number, now, run->output + length);
-		conn->made++;
-		length += run->wire.request;
+	if (run->options->rate.count > 0) {
+		load_rate_offer(run, conn);
+		return;
 	}
-	written = load_conn_write(conn, run->output, length);
-	if (conn->mute)
-		return;
-	buf_append(&conn->out, run->output + written, length - written);
-	if (written < length || load_run_may_make(run, conn))
+	load_conn_write_requests(conn, clock_now(), UINT_MAX);
+	if (buf_length(&conn->out) == 0 && load_run_may_make(run, conn))
 		event_add(&conn->write_event, NULL);
 }
 
@@ -192,8 +205,8 @@ load_conn_on_write(evutil_socket_t fd, short what, void *arg)
 		load_conn_send(conn);
 }
 
-/* Books what was found. Returns whether it was a right reply. */
-static bool
+/* Books what was found. */
+static enum load_found
 load_conn_book(
     struct load_conn *conn, enum load_wire_found what, struct load_wire_reply *reply, uint64_t now)
 {
@@ -205,7 +218,7 @@ load_conn_book(
 		load_report_reply(run, conn->number, found, reply);
 	conn->replies++;
 	conn->told = conn->told || reply->closes;
-	return found == LOAD_FOUND_RIGHT;
+	return found;
 }
 
 /*
@@ -216,16 +229,20 @@ static bool
 load_conn_check(struct load_conn *conn, char *data, size_t length, uint64_t now, ssize_t *used)
 {
 	struct load_wire_reply reply;
-	enum load_wire_found found;
+	struct load_run *run = conn->run;
+	enum load_wire_found what;
+	enum load_found found;
 	bool right = false;
 
 	for (*used = 0; (size_t)*used < length; *used += (ssize_t)reply.used) {
-		found = load_wire_find(
-		    &conn->run->wire, &conn->reading, data + *used, length - (size_t)*used, &reply);
-		if (found == LOAD_WIRE_MORE)
+		what = load_wire_find(&run->wire, &run->check, conn->number, &conn->reading,
+		    data + *used, length - (size_t)*used, &reply);
+		if (what == LOAD_WIRE_MORE)
 			break;
-		right = load_conn_book(conn, found, &reply, now) || right;
-		if (found == LOAD_WIRE_DAMAGED) {
+		found = load_conn_book(conn, what, &reply, now);
+		right = right || found == LOAD_FOUND_RIGHT;
+		if (what == LOAD_WIRE_DAMAGED ||
+		    (found >= LOAD_FOUND_WRONG && run->options->protocol->stream)) {
 			*used = -1;
 			break;
 		}
@@ -307,7 +324,8 @@ load_conn_on_closed(struct load_conn *conn, char *data, size_t length)
 
 	if (found == LOAD_WIRE_REPLY ||
 	    (found == LOAD_WIRE_DAMAGED && load_check_answered(&run->check, conn->number)))
-		load_run_on_replies(run, load_conn_book(conn, found, &reply, now), now);
+		load_run_on_replies(
+		    run, load_conn_book(conn, found, &reply, now) == LOAD_FOUND_RIGHT, now);
 	if (!load_conn_end_answered(conn, true))
 		load_conn_end(conn, LOAD_CONN_PEER);
 }
@@ -347,17 +365,6 @@ load_conn_on_read(evutil_socket_t fd, short what, void *arg)
 		load_conn_send(conn);
 }
 
-static int
-load_conn_socket(const struct addr *address)
-{
-	int one = 1;
-	int fd = socket(address->storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-
-	if (fd != -1 && !addr_is_unix(address))
-		setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	return fd;
-}
-
 bool
 load_conn_open(struct load_conn *conn, uint64_t now)
 {
@@ -366,11 +373,11 @@ load_conn_open(struct load_conn *conn, uint64_t now)
 	int fd;
 
 	conn->mute = conn->told = false;
-	conn->written = conn->made = conn->replies = 0;
+	conn->written = conn->begun = conn->begun_end = conn->made = conn->replies = 0;
 	conn->reading = (struct load_wire_state){0};
 	if (conn->since == 0)
 		conn->since = now;
-	fd = load_conn_socket(address);
+	fd = load_socket(address);
 	if (fd == -1) {
 		load_conn_fail(conn, errno);
 		return true;

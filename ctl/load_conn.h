@@ -54,26 +54,33 @@ struct load_conn {
 	unsigned number;
 	enum load_conn_state state;
 	int fd;
-	bool mute;        /* a write failed; what the peer said before may still be read */
-	bool told;        /* the peer said that it takes no further request */
-	bool tried;       /* the first attempt to connect has ended */
-	bool been_open;   /* some connection of this number was opened before */
-	uint64_t since;   /* when connect(2) was called first for this connection; 0: not yet */
-	uint64_t due;     /* when a paused place goes to the queue */
-	uint64_t written; /* bytes, on this connection */
-	uint64_t made;    /* requests, for this connection */
-	uint64_t replies; /* on this connection */
+	bool mute;          /* a write failed; what the peer said before may still be read */
+	bool told;          /* the peer said that it takes no further request */
+	bool tried;         /* the first attempt to connect has ended */
+	bool been_open;     /* some connection of this number was opened before */
+	uint64_t since;     /* when connect(2) was called first for this connection; 0: not yet */
+	uint64_t due;       /* when a paused place goes to the queue */
+	uint64_t written;   /* bytes, on this connection */
+	uint64_t begun;     /* requests of which a byte was written, on this connection */
+	uint64_t begun_end; /* where the last one of them ends, in bytes */
+	uint64_t made;      /* requests, for this connection */
+	uint64_t replies;   /* on this connection */
+	bool listed;        /* in the list of those that have room; with a rate only */
 	struct load_wire_state reading; /* the unfinished reply */
 	struct buf in;                  /* its bytes */
 	struct buf out;                 /* what the socket did not take */
 	struct event read_event, write_event;
-	TAILQ_ENTRY(load_conn) entry; /* in a list of places without a connection */
+	TAILQ_ENTRY(load_conn) entry; /* in a list of places without a connection, or with room */
 };
 
 /* Begins to connect. False when the system has no room for it now: try again later. */
 bool load_conn_open(struct load_conn *conn, uint64_t now);
-/* Makes and writes as many requests as may wait, in one write. */
+/* Makes and writes as many requests as may wait, in one write; with a rate, says there is room. */
 void load_conn_send(struct load_conn *conn);
+/* Whether requests may be made and written now. May end a connection that is over. */
+bool load_conn_has_room(struct load_conn *conn);
+/* Makes and writes up to `most` requests, in one write. Returns how many. */
+unsigned load_conn_write_requests(struct load_conn *conn, uint64_t now, unsigned most);
 /* Half-closes, so that a reply too many is still seen. Ends what has unwritten bytes. */
 void load_conn_finish(struct load_conn *conn);
 /* The one way out. Tells the check and the run. */

@@ -1,6 +1,6 @@
 /*
  * The messages of load_message.h. Pure: the random letters come from the seed alone. Owns the two
- * tables of letters; keeps nothing for a message that was written.
+ * tables of letters; borrows texts; keeps nothing for a message that was written.
  */
 #include "ctl/load_message.h"
 
@@ -30,6 +30,27 @@ load_message_place(unsigned connection, uint64_t sequence)
 	return load_message_mix((uint64_t)connection << 44 ^ sequence) % LOAD_MESSAGE_PLACES;
 }
 
+/* Which of the texts. */
+static size_t
+load_message_text(const struct load_message *message, unsigned connection, uint64_t sequence)
+{
+	size_t count = message->texts->count;
+
+	return ((uint64_t)connection * count / message->connections + sequence) % count;
+}
+
+/* The size of one that is made here. */
+static size_t
+load_message_size(const struct load_message *message, unsigned connection, uint64_t sequence)
+{
+	uint64_t random;
+
+	if (message->least == message->size)
+		return message->size;
+	random = load_message_mix(~((uint64_t)connection << 44 ^ sequence));
+	return message->least + random % (message->size - message->least + 1);
+}
+
 static void
 load_message_capitals(char *to, const char *from, size_t length)
 {
@@ -44,7 +65,7 @@ load_message_open(struct load_message *message, size_t size, bool upper, uint64_
 	uint64_t random = load_message_mix(seed);
 
 	memset(message, 0, sizeof(*message));
-	message->size = size;
+	message->size = message->least = size;
 	message->letters = mem_alloc(length, 1);
 	for (size_t i = 0; i < length; i++) {
 		random = load_message_mix(random);
@@ -70,6 +91,19 @@ load_message_close(struct load_message *message)
 	memset(message, 0, sizeof(*message));
 }
 
+void
+load_message_vary(struct load_message *message, size_t least)
+{
+	message->least = least;
+}
+
+void
+load_message_use(struct load_message *message, const struct load_texts *texts, unsigned connections)
+{
+	message->texts = texts;
+	message->connections = connections;
+}
+
 /* Writes the number and a hyphen; returns where it ended. */
 static char *
 load_message_number(char *to, uint64_t number)
@@ -87,16 +121,50 @@ load_message_number(char *to, uint64_t number)
 	return to;
 }
 
-void
+size_t
+load_message_length(const struct load_message *message, unsigned connection, uint64_t sequence)
+{
+	if (message->texts)
+		return message->texts->requests[load_message_text(message, connection, sequence)]
+		    .length;
+	return load_message_size(message, connection, sequence);
+}
+
+size_t
 load_message_write(
     const struct load_message *message, unsigned connection, uint64_t sequence, char *to)
 {
-	char *end = to + message->size;
+	const struct load_text *text;
+	size_t size;
+	char *end;
 
+	if (message->texts) {
+		text = &message->texts->requests[load_message_text(message, connection, sequence)];
+		memcpy(to, text->data, text->length);
+		return text->length;
+	}
+	size = load_message_size(message, connection, sequence);
+	end = to + size;
 	memcpy(to, message->run, sizeof(message->run));
 	to = load_message_number(to + sizeof(message->run), connection);
 	to = load_message_number(to, sequence);
 	memcpy(to, message->letters + load_message_place(connection, sequence), (size_t)(end - to));
+	return size;
+}
+
+bool
+load_message_is(const struct load_message *message, unsigned connection, uint64_t sequence,
+    const char *data, size_t length)
+{
+	const struct load_text *text;
+	unsigned whose;
+	uint64_t other;
+
+	if (!message->texts)
+		return load_message_find(message, data, length, &whose, &other) &&
+		       whose == connection && other == sequence;
+	text = &message->texts->replies[load_message_text(message, connection, sequence)];
+	return text->length == length && memcmp(text->data, data, length) == 0;
 }
 
 /* Reads a number as load_message_number() writes it: no zero in front. NULL when it is none. */
@@ -122,7 +190,7 @@ load_message_find(const struct load_message *message, const char *data, size_t l
 	const char *at = data + sizeof(message->run_reply);
 	uint64_t number;
 
-	if (length != message->size ||
+	if (length < message->least || length > message->size ||
 	    memcmp(data, message->run_reply, sizeof(message->run_reply)) != 0)
 		return false;
 	at = load_message_read_number(at, end, &number);
@@ -130,6 +198,7 @@ load_message_find(const struct load_message *message, const char *data, size_t l
 		return false;
 	*connection = (unsigned)number;
 	at = load_message_read_number(at, end, sequence);
-	return at && memcmp(at, message->letters_reply + load_message_place(*connection, *sequence),
-			 (size_t)(end - at)) == 0;
+	return at && length == load_message_size(message, *connection, *sequence) &&
+	       memcmp(at, message->letters_reply + load_message_place(*connection, *sequence),
+		   (size_t)(end - at)) == 0;
 }

@@ -1,6 +1,7 @@
 /*
  * Reads the command line of `hostler-load run` by getopt_long. One row in the table of options, one
- * case in load_options_set() and one line of help make an option. Owns nothing, opens nothing.
+ * case in load_options_set() and one line of load_help.c make an option. Owns nothing, opens
+ * nothing.
  */
 #include "ctl/load_options.h"
 
@@ -18,12 +19,14 @@
 #define LOAD_OPTIONS_WAITING_MAX  (UINT64_C(1) << 24) /* connections times depth: 128 MiB */
 #define LOAD_OPTIONS_COUNT_MAX    UINT64_C(1000000000000000)
 #define LOAD_OPTIONS_PATH_MAX     4096
+#define LOAD_OPTIONS_RATE_MAX     10000000 /* see load_rate.c before there are more */
 #define LOAD_OPTIONS_DURATION_MAX (365 * 86400 * CLOCK_SECOND)
 
 static const struct load_protocol load_protocols[] = {
     {.name = "line", .codec = CODEC_LINE},
     {.name = "frame", .codec = CODEC_FRAME},
     {.name = "http", .http = true},
+    {.name = "stream", .stream = true},
 };
 
 /* --ids */
@@ -33,6 +36,8 @@ static const char *const load_expects[] = {
     [LOAD_EXPECT_ECHO] = "echo",
     [LOAD_EXPECT_UPPER] = "upper",
     [LOAD_EXPECT_STATUS] = "status",
+    [LOAD_EXPECT_ANY] = "any",
+    [LOAD_EXPECT_COMMAND] = "command",
 };
 
 enum {
@@ -42,6 +47,12 @@ enum {
 	OPTION_IDS,
 	OPTION_EXPECT,
 	OPTION_EXPECT_STATUS,
+	OPTION_EXPECT_COMMAND,
+	OPTION_LINES,
+	OPTION_RATE,
+	OPTION_WARMUP,
+	OPTION_PROGRESS,
+	OPTION_HISTOGRAM,
 	OPTION_PATH,
 	OPTION_SIZE,
 	OPTION_DURATION,
@@ -61,6 +72,12 @@ static const struct option load_options_table[] = {
     {"ids", no_argument, NULL, OPTION_IDS},
     {"expect", required_argument, NULL, OPTION_EXPECT},
     {"expect-status", required_argument, NULL, OPTION_EXPECT_STATUS},
+    {"expect-command", required_argument, NULL, OPTION_EXPECT_COMMAND},
+    {"lines", required_argument, NULL, OPTION_LINES},
+    {"rate", required_argument, NULL, OPTION_RATE},
+    {"warmup", required_argument, NULL, OPTION_WARMUP},
+    {"progress", no_argument, NULL, OPTION_PROGRESS},
+    {"histogram", no_argument, NULL, OPTION_HISTOGRAM},
     {"path", required_argument, NULL, OPTION_PATH},
     {"size", required_argument, NULL, OPTION_SIZE},
     {"duration", required_argument, NULL, OPTION_DURATION},
@@ -76,52 +93,22 @@ static const struct option load_options_table[] = {
     {NULL, 0, NULL, 0},
 };
 
-const char load_options_help[] =
-    "usage: hostler-load run [options] ADDRESS\n"
-    "\n"
-    "Sends messages, no two alike, and checks every reply.\n"
-    "ADDRESS is 127.0.0.1:80, [::1]:80, localhost:80, 80 or unix:/run/x.sock.\n"
-    "\n"
-    "  --connections N       open N connections (default 1)\n"
-    "  --depth D             up to D requests of a connection wait for replies (default 1)\n"
-    "  --protocol NAME       line (default), frame, or http: GET\n"
-    "  --ids                 frames carry ids (ids = yes): replies may come in any order\n"
-    "  --expect REPLY        echo (default): the message itself; upper: it in capitals;\n"
-    "                        status (http, its default): no message, any body\n"
-    "  --size BYTES          bytes of a message, 32 to 16M (default 64)\n"
-    "  --path /PATH          http: what to get (default /); a message goes behind a '?'\n"
-    "  --expect-status N     http: the status of a right reply (default 200)\n"
-    "  --duration TIME       stop sending after TIME (default 10s, unless --count is given)\n"
-    "  --count N             stop sending after N requests\n"
-    "  --timeout TIME        a reply later than that is overdue (default 10s)\n"
-    "  --connect-timeout TIME  a connection not open by then is given up (default 5s)\n"
-    "  --per-request, --new-connection  a new connection for each request\n"
-    "  --reconnect           connect again when a connection ends; nothing is sent again\n"
-    "  --hold                open all the connections before the first request is sent\n"
-    "  --json                print one JSON object instead of the table\n"
-    "  -h, --help            this text\n"
-    "\n"
-    "TIME carries a unit: 500ms, 10s, 2m, 1h.\n"
-    "Exit status: 0; 1 when a reply was wrong, duplicate or overdue; 2 wrong usage;\n"
-    "3 when no connection could be made at all.\n"
-    "\n"
-    "Examples:\n"
-    "  hostler-load run --expect upper 127.0.0.1:10001\n"
-    "  hostler-load run --connections 100 --depth 8 --duration 30s --expect upper 10001\n"
-    "  hostler-load run --connections 10000 --hold --count 50000 127.0.0.1:10001\n"
-    "  hostler-load run --protocol frame --size 64K --json unix:/run/service.sock\n"
-    "  hostler-load run --protocol http --reconnect --connections 64 --path /health 8080\n"
-    "  hostler-load run --connections 50 --reconnect --duration 1m 10001   (while you kill -9)\n";
+/* What begins each message. */
+static const char *load_options_program;
 
-static bool load_options_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
+void
+load_options_begin(const char *program)
+{
+	load_options_program = program;
+}
 
-static bool
+bool
 load_options_wrong(const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
-	fputs("hostler-load run: ", stderr);
+	fprintf(stderr, "%s: ", load_options_program);
 	vfprintf(stderr, format, args);
 	fputs("\n", stderr);
 	va_end(args);
@@ -142,7 +129,14 @@ load_options_set_number(const char *name, const char *text, enum unit unit, uint
 	    "--%s %s: expected a number from %" PRIu64 " to %" PRIu64, name, text, least, most);
 }
 
-static bool
+bool
+load_options_set_count(
+    const char *name, const char *text, uint64_t least, uint64_t most, uint64_t *number)
+{
+	return load_options_set_number(name, text, UNIT_COUNT, least, most, number);
+}
+
+bool
 load_options_set_duration(const char *name, const char *text, uint64_t *nanoseconds)
 {
 	char most[UNIT_TEXT_MAX];
@@ -154,16 +148,37 @@ load_options_set_duration(const char *name, const char *text, uint64_t *nanoseco
 	    name, text, unit_format(UNIT_DURATION, LOAD_OPTIONS_DURATION_MAX, most));
 }
 
-static bool
-load_options_set_protocol(struct load_options *options, const char *text)
+bool
+load_options_set_protocol(const char *text, const struct load_protocol **protocol)
 {
 	for (size_t i = 0; i < sizeof(load_protocols) / sizeof(load_protocols[0]); i++) {
 		if (strcmp(load_protocols[i].name, text) == 0) {
-			options->protocol = &load_protocols[i];
+			*protocol = &load_protocols[i];
 			return true;
 		}
 	}
-	return load_options_wrong("--protocol %s: expected line, frame or http", text);
+	return load_options_wrong("--protocol %s: expected line, frame, stream or http", text);
+}
+
+bool
+load_options_set_ids(const struct load_protocol **protocol)
+{
+	if ((*protocol)->http || (*protocol)->codec != CODEC_FRAME)
+		return load_options_wrong("--ids wants --protocol frame");
+	*protocol = &load_protocol_ids;
+	return true;
+}
+
+bool
+load_options_set_address(const char *text, struct addr *address)
+{
+	char why[256];
+
+	if (!addr_parse(address, text, why, sizeof(why)))
+		return load_options_wrong("%s", why);
+	if (!addr_is_unix(address) && addr_port(address) == 0)
+		return load_options_wrong("%s: nobody can connect to port 0", text);
+	return true;
 }
 
 const char *
@@ -173,16 +188,68 @@ load_options_expect_text(enum load_expect expect)
 }
 
 static bool
+load_options_set_command(struct load_options *options, const char *text)
+{
+	options->expect = LOAD_EXPECT_COMMAND;
+	options->expect_command = text;
+	options->expect_given = true;
+	return true;
+}
+
+/* What is none of the words is a command. */
+static bool
 load_options_set_expect(struct load_options *options, const char *text)
 {
-	for (size_t i = 0; i < sizeof(load_expects) / sizeof(load_expects[0]); i++) {
+	for (size_t i = 0; i < LOAD_EXPECT_COMMAND; i++) {
 		if (strcmp(load_expects[i], text) == 0) {
 			options->expect = (enum load_expect)i;
+			options->expect_command = NULL;
 			options->expect_given = true;
 			return true;
 		}
 	}
-	return load_options_wrong("--expect %s: expected echo, upper or status", text);
+	return load_options_set_command(options, text);
+}
+
+/* "64", "64K" or "32..4K". */
+static bool
+load_options_set_size(struct load_options *options, const char *name, const char *text)
+{
+	const char *dots = strstr(text, "..");
+	char least_text[UNIT_TEXT_MAX];
+	uint64_t least, most;
+
+	snprintf(least_text, sizeof(least_text), "%.*s", dots ? (int)(dots - text) : 0, text);
+	if (!load_options_set_number(
+		name, dots ? dots + 2 : text, UNIT_SIZE, LOAD_MESSAGE_MIN, LOAD_MESSAGE_MAX, &most))
+		return false;
+	least = most;
+	if (dots &&
+	    !load_options_set_number(name, least_text, UNIT_SIZE, LOAD_MESSAGE_MIN, most, &least))
+		return false;
+	options->size = (size_t)most;
+	options->size_least = (size_t)least;
+	options->size_given = true;
+	return true;
+}
+
+/* "500", "500/s" or "30/m". */
+static bool
+load_options_set_rate(struct load_options *options, const char *name, const char *text)
+{
+	const char *slash = strchr(text, '/');
+	char count[UNIT_TEXT_MAX];
+
+	options->rate.per = CLOCK_SECOND;
+	if (slash && strcmp(slash, "/m") == 0)
+		options->rate.per = 60 * CLOCK_SECOND;
+	else if (slash && strcmp(slash, "/s") != 0)
+		return load_options_wrong(
+		    "--rate %s: expected a number, as it is or with /s or /m", text);
+	snprintf(
+	    count, sizeof(count), "%.*s", slash ? (int)(slash - text) : (int)strlen(text), text);
+	return load_options_set_number(
+	    name, count, UNIT_COUNT, 1, LOAD_OPTIONS_RATE_MAX, &options->rate.count);
 }
 
 /* What can stand in a request line as it is. */
@@ -218,10 +285,16 @@ load_options_set_value(struct load_options *options, int option, const char *nam
 		options->depth = (unsigned)number;
 		return good;
 	case OPTION_SIZE:
-		good = load_options_set_number(
-		    name, text, UNIT_SIZE, LOAD_MESSAGE_MIN, LOAD_MESSAGE_MAX, &number);
-		options->size = (size_t)number;
-		return good;
+		return load_options_set_size(options, name, text);
+	case OPTION_RATE:
+		return load_options_set_rate(options, name, text);
+	case OPTION_WARMUP:
+		return load_options_set_duration(name, text, &options->warmup);
+	case OPTION_LINES:
+		options->lines = text;
+		return true;
+	case OPTION_EXPECT_COMMAND:
+		return load_options_set_command(options, text);
 	case OPTION_COUNT:
 		return load_options_set_number(
 		    name, text, UNIT_COUNT, 1, LOAD_OPTIONS_COUNT_MAX, &options->count);
@@ -238,7 +311,7 @@ load_options_set_value(struct load_options *options, int option, const char *nam
 	case OPTION_PATH:
 		return load_options_set_path(options, text);
 	case OPTION_PROTOCOL:
-		return load_options_set_protocol(options, text);
+		return load_options_set_protocol(text, &options->protocol);
 	default:
 		return load_options_set_expect(options, text);
 	}
@@ -260,6 +333,12 @@ load_options_set(struct load_options *options, int option, const char *name, con
 	case OPTION_HOLD:
 		options->hold = true;
 		return true;
+	case OPTION_PROGRESS:
+		options->progress = true;
+		return true;
+	case OPTION_HISTOGRAM:
+		options->histogram = true;
+		return true;
 	case OPTION_JSON:
 		options->json = true;
 		return true;
@@ -280,10 +359,8 @@ load_options_check_protocol(struct load_options *options)
 		return load_options_wrong("--path and --expect-status need --protocol http");
 	if (!http && options->expect == LOAD_EXPECT_STATUS)
 		return load_options_wrong("--expect status needs --protocol http");
-	if (options->ids && options->protocol->codec != CODEC_FRAME)
-		return load_options_wrong("--ids wants --protocol frame");
-	if (options->ids)
-		options->protocol = &load_protocol_ids;
+	if (options->ids && !load_options_set_ids(&options->protocol))
+		return false;
 	if (http && !options->expect_given)
 		options->expect = LOAD_EXPECT_STATUS;
 	if (!options->path)
@@ -293,21 +370,32 @@ load_options_check_protocol(struct load_options *options)
 	return true;
 }
 
+/* Where messages come from. */
+static bool
+load_options_check_messages(const struct load_options *options)
+{
+	if (options->lines && options->size_given)
+		return load_options_wrong("--lines and --size exclude each other");
+	if (options->lines && options->protocol->http)
+		return load_options_wrong("--lines cannot be sent with --protocol http");
+	if (options->lines && options->protocol->stream)
+		return load_options_wrong("--lines cannot be told apart in --protocol stream");
+	if (options->expect == LOAD_EXPECT_COMMAND && options->protocol->stream)
+		return load_options_wrong("a command tells lines, --protocol stream has none");
+	return true;
+}
+
 /* What no single option can tell. */
 static bool
 load_options_check(struct load_options *options, int argc, char **argv)
 {
-	char why[256];
-
 	if (argc == 0)
 		return load_options_wrong("an address is missing (see --help)");
 	if (argc > 1)
 		return load_options_wrong("one address is enough; what is '%s'?", argv[1]);
-	if (!addr_parse(&options->address, argv[0], why, sizeof(why)))
-		return load_options_wrong("%s", why);
-	if (!addr_is_unix(&options->address) && addr_port(&options->address) == 0)
-		return load_options_wrong("%s: nobody can connect to port 0", argv[0]);
-	if (!load_options_check_protocol(options))
+	if (!load_options_set_address(argv[0], &options->address))
+		return false;
+	if (!load_options_check_protocol(options) || !load_options_check_messages(options))
 		return false;
 	if (options->per_request && options->depth > 1)
 		return load_options_wrong("--per-request and --depth above 1 exclude each other");
@@ -332,9 +420,11 @@ load_options_read(struct load_options *options, int argc, char **argv)
 	    .connections = 1,
 	    .depth = 1,
 	    .size = 64,
+	    .size_least = 64,
 	    .timeout = 10 * CLOCK_SECOND,
 	    .connect_timeout = 5 * CLOCK_SECOND,
 	};
+	load_options_begin(program);
 	argv[0] = program; /* getopt_long begins its messages with it */
 	optind = 0;
 	while ((option = getopt_long(argc, argv, "h", load_options_table, &row)) != -1) {

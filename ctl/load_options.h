@@ -12,12 +12,25 @@
 /* A way to send messages over a connection: one row each. */
 struct load_protocol {
 	const char *name;
-	enum codec codec; /* unless `http` */
+	enum codec codec; /* unless `http` or `stream` */
 	bool http;
+	bool stream; /* no framing at all */
 };
 
-/* What is right: the message; the message in capitals; a reply of the expected status (http). */
-enum load_expect { LOAD_EXPECT_ECHO, LOAD_EXPECT_UPPER, LOAD_EXPECT_STATUS };
+/* What is right. */
+enum load_expect {
+	LOAD_EXPECT_ECHO,   /* the message */
+	LOAD_EXPECT_UPPER,  /* the message in capitals */
+	LOAD_EXPECT_STATUS, /* http: no message is sent; any reply of the expected status */
+	LOAD_EXPECT_ANY,    /* whatever is no error */
+	LOAD_EXPECT_COMMAND /* what a program says to the message */
+};
+
+/* So many requests in so many nanoseconds. */
+struct load_frequency {
+	uint64_t count; /* 0: as many as are answered */
+	uint64_t per;
+};
 
 /* All durations are nanoseconds. */
 struct load_options {
@@ -25,12 +38,18 @@ struct load_options {
 	const struct load_protocol *protocol; /* borrows; static */
 	unsigned connections;
 	unsigned depth;    /* requests without a reply, of one connection */
-	size_t size;       /* bytes of a message without its framing */
+	size_t size;       /* bytes of a message without its framing, at most */
+	size_t size_least; /* at least */
+	bool size_given;
+	const char *lines; /* borrows; the file of the messages, or NULL */
+	struct load_frequency rate;
+	uint64_t warmup;   /* what happens before is not measured */
 	uint64_t duration; /* 0: until `count` */
 	uint64_t count;    /* requests; 0: until `duration` */
 	uint64_t timeout, connect_timeout;
 	bool ids; /* frames carry ids, replies a status; they come in any order */
 	enum load_expect expect;
+	const char *expect_command; /* borrows; or NULL */
 	bool expect_given;
 	const char *path;       /* http; borrows from the command line */
 	unsigned expect_status; /* http */
@@ -38,14 +57,29 @@ struct load_options {
 	bool reconnect;
 	bool hold; /* every connection is opened before the first request */
 	bool json;
+	bool progress;  /* even if standard error is no terminal */
+	bool histogram; /* below the table */
 };
 
 enum load_options_result { LOAD_OPTIONS_RUN, LOAD_OPTIONS_HELP, LOAD_OPTIONS_WRONG };
 
 /* Reads the arguments behind the word `run` (argv[0]). What is wrong is told on standard error. */
 enum load_options_result load_options_read(struct load_options *options, int argc, char **argv);
-/* "echo", "upper" or "status". */
+/* "echo", "upper", "status", "any" or "command". */
 const char *load_options_expect_text(enum load_expect expect);
+/*
+ * What all commands share. Each returns false after a sentence on standard error, begun by the name
+ * that load_options_begin() was given (borrowed).
+ */
+void load_options_begin(const char *program);
+bool load_options_wrong(const char *format, ...) __attribute__((format(printf, 1, 2)));
+bool load_options_set_count(
+    const char *name, const char *text, uint64_t least, uint64_t most, uint64_t *number);
+bool load_options_set_duration(const char *name, const char *text, uint64_t *nanoseconds);
+bool load_options_set_protocol(const char *text, const struct load_protocol **protocol);
+/* `protocol` becomes that of frames with ids. */
+bool load_options_set_ids(const struct load_protocol **protocol);
+bool load_options_set_address(const char *text, struct addr *address);
 /* The help of `hostler-load run`. */
 extern const char load_options_help[];
 

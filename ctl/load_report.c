@@ -1,33 +1,28 @@
 /*
- * The account of a run as a table for people and as JSON for programs: the same figures from the
- * same lists. Owns nothing; prints bytes of the peer only when escaped.
+ * The account of a run as a table for people: the same figures from the same lists as in
+ * load_report_json.c. Owns nothing; prints bytes of the peer only when escaped.
  */
 #include "ctl/load_report.h"
 
 #include "common/addr.h"
 #include "common/clock.h"
 #include "common/escape.h"
+#include "ctl/load_histogram.h"
 #include "ctl/load_run.h"
 
 #include <inttypes.h>
-#include <jansson.h>
+#include <langinfo.h>
 #include <string.h>
 
 #define LOAD_REPORT_SAMPLES 5  /* wrong replies shown */
 #define LOAD_REPORT_SHOWN   96 /* bytes of each */
 
-static const struct {
-	const char *label, *key;
-	double percent;
-} load_report_percentiles[] = {
+const struct load_report_percentile load_report_percentiles[LOAD_REPORT_PERCENTILES] = {
     {"p50", "p50", 50},
     {"p90", "p90", 90},
     {"p99", "p99", 99},
     {"p99.9", "p999", 99.9},
 };
-
-#define LOAD_REPORT_PERCENTILES                                                                    \
-	(sizeof(load_report_percentiles) / sizeof(load_report_percentiles[0]))
 
 void
 load_report_reply(struct load_run *run, unsigned connection, enum load_found found,
@@ -85,7 +80,7 @@ load_report_errors(const struct load_counts *counts, FILE *out)
 	}
 }
 
-static uint64_t
+uint64_t
 load_report_outcomes(const struct load_run *run)
 {
 	/* When a run was interrupted what still waited is `pending`, otherwise nothing waits. */
@@ -120,27 +115,34 @@ load_report_counts(const struct load_run *run, FILE *out)
 	fputs("\n", out);
 }
 
-static double
+double
 load_report_rate(const struct load_run *run)
 {
 	double seconds = load_run_seconds(run);
 
-	return seconds > 0 ? (double)run->check.counts.right / seconds : 0;
+	return seconds > 0 ? (double)run->check.latency.count / seconds : 0;
 }
 
-static uint64_t
+double
+load_report_cpu(const struct load_run *run)
+{
+	if (run->measured == 0 || run->ended <= run->measured)
+		return 0;
+	return (double)run->cpu / (double)(run->ended - run->measured);
+}
+
+uint64_t
 load_report_opening(const struct load_run *run)
 {
 	return run->opened_all > 0 ? run->opened_all - run->started : 0;
 }
 
 static void
-load_report_latency(const struct load_run *run, FILE *out)
+load_report_latency(const char *name, const struct histogram *latency, FILE *out)
 {
-	const struct histogram *latency = &run->check.latency;
 	char text[LOAD_REPORT_TIME];
 
-	fputs("latency       ", out);
+	fprintf(out, "%-14s", name);
 	if (latency->count == 0) {
 		fputs(" -\n", out);
 		return;
@@ -150,6 +152,71 @@ load_report_latency(const struct load_run *run, FILE *out)
 		    load_report_time(
 			histogram_percentile(latency, load_report_percentiles[i].percent), text));
 	fprintf(out, " max %s\n", load_report_time(latency->max, text));
+}
+
+/* Whether waiting for a connection with room shows in what is printed of the latency. */
+static bool
+load_report_differs(const struct load_run *run)
+{
+	const struct histogram *due = &run->check.latency, *sent = &run->check.latency_sent;
+
+	if (!run->check.due || due->count == 0)
+		return false;
+	for (size_t i = 0; i < LOAD_REPORT_PERCENTILES; i++) {
+		double percent = load_report_percentiles[i].percent;
+
+		if (histogram_percentile(due, percent) != histogram_percentile(sent, percent))
+			return true;
+	}
+	return due->max != sent->max;
+}
+
+/* How well the rate was kept, and whose fault it was if it was not. */
+static void
+load_report_schedule(const struct load_run *run, FILE *out)
+{
+	const struct load_frequency *asked = &run->options->rate;
+	char text[LOAD_REPORT_TIME];
+
+	if (asked->count == 0)
+		return;
+	fprintf(out, "%-14s %12" PRIu64 " requests%s   up to %s behind", "schedule", asked->count,
+	    asked->per == CLOCK_SECOND ? "/s" : "/min", load_report_time(run->rate.behind, text));
+	fprintf(
+	    out, ", of that %s by hostler-load itself\n", load_report_time(run->rate.own, text));
+	if (run->rate.missed > 0)
+		fprintf(out,
+		    "%-14s %12" PRIu64 "   due and never sent: the server did not keep up, and "
+		    "latency lacks them\n",
+		    "missed", run->rate.missed);
+}
+
+static void
+load_report_latencies(const struct load_run *run, FILE *out)
+{
+	load_report_latency("latency", &run->check.latency, out);
+	if (!load_report_differs(run))
+		return;
+	fputs(
+	    "               from when a request was due; counted from when it was sent instead:\n",
+	    out);
+	load_report_latency("  from sending", &run->check.latency_sent, out);
+}
+
+/* What the figures leave out or were made with. */
+static void
+load_report_notes(const struct load_run *run, FILE *out)
+{
+	char text[LOAD_REPORT_TIME];
+
+	if (run->options->warmup > 0)
+		fprintf(out, "%-14s %12" PRIu64 "   requests first, left out of rate and times\n",
+		    "warm-up", run->warming);
+	if (run->expecting > 0)
+		fprintf(out, "%-14s %12zu   messages, their replies told by the command in %s\n",
+		    "expecting", run->texts.count, load_report_time(run->expecting, text));
+	fprintf(out, "%-14s %11.0f%%   of one, used by hostler-load\n", "CPU",
+	    load_report_cpu(run) * 100);
 }
 
 static void
@@ -180,6 +247,16 @@ load_report_connections(const struct load_run *run, FILE *out)
 	fputs("\n", out);
 }
 
+static const char *
+load_report_framing(const struct load_options *options)
+{
+	if (options->protocol->stream)
+		return "a stream in parts";
+	if (options->protocol->codec == CODEC_LINE)
+		return "lines";
+	return options->ids ? "frames with ids" : "frames";
+}
+
 /* What a request is. */
 static void
 load_report_asked(const struct load_options *options, FILE *out)
@@ -187,9 +264,13 @@ load_report_asked(const struct load_options *options, FILE *out)
 	if (options->protocol->http)
 		fprintf(out, ", GET %s", options->path);
 	else
-		fprintf(out, ", %s%s", options->protocol->codec == CODEC_LINE ? "lines" : "frames",
-		    options->ids ? " with ids" : "");
-	if (options->expect != LOAD_EXPECT_STATUS)
+		fprintf(out, ", %s", load_report_framing(options));
+	if (options->lines)
+		fprintf(out, " of %s", options->lines);
+	else if (options->expect != LOAD_EXPECT_STATUS && options->size_least < options->size)
+		fprintf(out, " %s %zu to %zu bytes", options->protocol->http ? "with" : "of",
+		    options->size_least, options->size);
+	else if (options->expect != LOAD_EXPECT_STATUS)
 		fprintf(
 		    out, " %s %zu bytes", options->protocol->http ? "with" : "of", options->size);
 }
@@ -202,6 +283,8 @@ load_report_expected(const struct load_options *options, FILE *out)
 	    [LOAD_EXPECT_ECHO] = "an echo",
 	    [LOAD_EXPECT_UPPER] = "capitals",
 	    [LOAD_EXPECT_STATUS] = "any body",
+	    [LOAD_EXPECT_ANY] = "any reply",
+	    [LOAD_EXPECT_COMMAND] = "what the command says",
 	};
 
 	fprintf(out, ", expecting %s", texts[options->expect]);
@@ -224,116 +307,16 @@ load_report_table(const struct load_run *run, FILE *out)
 	load_report_counts(run, out);
 	fprintf(out, "%-14s %12.2f s\n", "time", load_run_seconds(run));
 	fprintf(out, "%-14s %12.0f right replies/s\n", "rate", load_report_rate(run));
-	load_report_latency(run, out);
+	load_report_schedule(run, out);
+	load_report_latencies(run, out);
 	fprintf(out, "%-14s %12s   longest time without any reply", "gap",
 	    load_report_time(run->gap, text));
 	fprintf(out, ", without a right one %s\n", load_report_time(run->gap_right, text));
 	load_report_connections(run, out);
-}
-
-static json_t *
-load_report_seconds(uint64_t nanoseconds)
-{
-	return json_real((double)nanoseconds / 1e9);
-}
-
-static json_t *
-load_report_json_requests(const struct load_run *run)
-{
-	const struct load_counts *counts = &run->check.counts;
-	json_t *object = json_object(), *errors = json_object();
-
-#define X(name, help) json_object_set_new(object, #name, json_integer((json_int_t)counts->name));
-	LOAD_COUNTS(X)
-#undef X
-	json_object_set_new(
-	    object, "stray", json_integer((json_int_t)load_check_stray(&run->check)));
-	json_object_set_new(object, "pending", json_integer((json_int_t)run->pending));
-	json_object_set_new(
-	    object, "outcomes", json_integer((json_int_t)load_report_outcomes(run)));
-	for (unsigned i = 0; i < LOAD_ERROR_COUNT; i++)
-		json_object_set_new(errors, load_check_error_text((enum load_error)i),
-		    json_integer((json_int_t)counts->errors[i]));
-	json_object_set_new(object, "errors", errors);
-	return object;
-}
-
-static json_t *
-load_report_json_latency(const struct load_run *run)
-{
-	const struct histogram *latency = &run->check.latency;
-	json_t *object = json_object();
-
-	for (size_t i = 0; i < LOAD_REPORT_PERCENTILES; i++)
-		json_object_set_new(object, load_report_percentiles[i].key,
-		    load_report_seconds(
-			histogram_percentile(latency, load_report_percentiles[i].percent)));
-	json_object_set_new(object, "count", json_integer((json_int_t)latency->count));
-	json_object_set_new(object, "mean",
-	    load_report_seconds(latency->count > 0 ? latency->sum / latency->count : 0));
-	json_object_set_new(object, "max", load_report_seconds(latency->max));
-	return object;
-}
-
-static json_t *
-load_report_json_connections(const struct load_run *run)
-{
-	json_t *object = json_object();
-
-	json_object_set_new(object, "opened", json_integer((json_int_t)run->opened));
-	json_object_set_new(object, "reconnected", json_integer((json_int_t)run->reconnected));
-#define X(constant, name, help)                                                                    \
-	json_object_set_new(                                                                       \
-	    object, #name, json_integer((json_int_t)run->ends[LOAD_CONN_##constant]));
-	LOAD_CONN_ENDS(X)
-#undef X
-	return object;
-}
-
-static json_t *
-load_report_json_settings(const struct load_options *options)
-{
-	char address[ADDR_TEXT_MAX];
-	json_t *object = json_object();
-
-	json_object_set_new(
-	    object, "address", json_string(addr_format(&options->address, address)));
-	json_object_set_new(object, "protocol", json_string(options->protocol->name));
-	json_object_set_new(object, "ids", json_boolean(options->ids));
-	json_object_set_new(
-	    object, "expect", json_string(load_options_expect_text(options->expect)));
-	json_object_set_new(
-	    object, "path", options->protocol->http ? json_string(options->path) : json_null());
-	json_object_set_new(object, "expect_status",
-	    options->protocol->http ? json_integer(options->expect_status) : json_null());
-	json_object_set_new(object, "connections", json_integer(options->connections));
-	json_object_set_new(object, "depth", json_integer(options->depth));
-	json_object_set_new(object, "size", json_integer((json_int_t)options->size));
-	json_object_set_new(object, "per_request", json_boolean(options->per_request));
-	json_object_set_new(object, "reconnect", json_boolean(options->reconnect));
-	json_object_set_new(object, "hold", json_boolean(options->hold));
-	return object;
-}
-
-void
-load_report_json(const struct load_run *run, FILE *out)
-{
-	json_t *object = json_object();
-
-	json_object_set_new(object, "settings", load_report_json_settings(run->options));
-	json_object_set_new(object, "requests", load_report_json_requests(run));
-	json_object_set_new(object, "connections", load_report_json_connections(run));
-	json_object_set_new(object, "latency", load_report_json_latency(run));
-	json_object_set_new(object, "seconds", json_real(load_run_seconds(run)));
-	json_object_set_new(object, "rate", json_real(load_report_rate(run)));
-	json_object_set_new(object, "gap", load_report_seconds(run->gap));
-	json_object_set_new(object, "gap_right", load_report_seconds(run->gap_right));
-	json_object_set_new(object, "opening", load_report_seconds(load_report_opening(run)));
-	json_object_set_new(object, "interrupted", json_boolean(run->interrupted));
-	json_object_set_new(object, "status", json_integer(load_report_status(run)));
-	json_dumpf(object, out, JSON_COMPACT);
-	fputs("\n", out);
-	json_decref(object);
+	load_report_notes(run, out);
+	if (options->histogram)
+		load_histogram_print(&run->check.latency, load_histogram_columns(out),
+		    strcmp(nl_langinfo(CODESET), "UTF-8") == 0, out);
 }
 
 bool

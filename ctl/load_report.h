@@ -2,6 +2,7 @@
 #ifndef CTL_LOAD_REPORT_H
 #define CTL_LOAD_REPORT_H
 
+#include "common/clock.h"
 #include "ctl/load_check.h"
 #include "ctl/load_wire.h"
 
@@ -14,6 +15,24 @@ struct load_run;
 /* Shows a wrong or duplicate reply on standard error; only the first few of a run. */
 void load_report_reply(struct load_run *run, unsigned connection, enum load_found found,
     const struct load_wire_reply *reply);
+
+/* Which percentiles are told. */
+struct load_report_percentile {
+	const char *label, *key;
+	double percent;
+};
+
+#define LOAD_REPORT_PERCENTILES 4
+extern const struct load_report_percentile load_report_percentiles[LOAD_REPORT_PERCENTILES];
+
+/* Requests that have an outcome. */
+uint64_t load_report_outcomes(const struct load_run *run);
+/* Right replies a second, of measured requests. */
+double load_report_rate(const struct load_run *run);
+/* Nanoseconds until each place had tried to connect; 0: not all have. */
+uint64_t load_report_opening(const struct load_run *run);
+/* The part of one CPU that this program used. */
+double load_report_cpu(const struct load_run *run);
 
 void load_report_table(const struct load_run *run, FILE *out);
 /* One JSON object and a newline. */

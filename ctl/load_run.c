@@ -2,7 +2,8 @@
  * The course of a run: who connects when, when requests may be made, when it is over. Owns the
  * event loop, the places and the big buffers.
  *
- *   opening -> sending -> stopping (waits for replies) -> finishing (half-closed) -> end
+ *   opening -> (warming up ->) sending -> stopping (waits for replies) -> finishing (half-closed)
+ * -> end
  *
  * A run always ends: every request is answered, overdue after `timeout`, or broken; a connection
  * that owes a reply for twice that time is given up; the peers' last bytes are awaited for a
@@ -12,21 +13,19 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "ctl/load_expect.h"
+#include "ctl/load_limit.h"
 #include "ctl/load_pace.h"
 
-#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
-#include <sys/resource.h>
 
-#define LOAD_RUN_DESCRIPTORS 32              /* besides connections */
-#define LOAD_RUN_OUTPUT      65536           /* bytes of one write, if a message is not longer */
-#define LOAD_RUN_TICK        (50 * CLOCK_MS) /* at most */
-#define LOAD_RUN_RELEASE     256             /* places that send their first requests at once */
-#define LOAD_RUN_CLOSING     CLOCK_SECOND    /* for the peers' last bytes */
+#define LOAD_RUN_OUTPUT  65536           /* bytes of one write, if a message is not longer */
+#define LOAD_RUN_TICK    (50 * CLOCK_MS) /* at most */
+#define LOAD_RUN_RELEASE 256             /* places that send their first requests at once */
+#define LOAD_RUN_CLOSING CLOCK_SECOND    /* for the peers' last bytes */
 
 static struct timeval
 load_run_timeval(uint64_t nanoseconds)
@@ -37,45 +36,14 @@ load_run_timeval(uint64_t nanoseconds)
 	};
 }
 
-/* Raises the soft limit of descriptors to the hard one and sees whether the connections fit. */
-static int
-load_run_raise_limit(unsigned connections)
+/* User and system time of this process. */
+static uint64_t
+load_run_cpu(void)
 {
-	struct rlimit limit;
-	rlim_t needed = (rlim_t)connections + LOAD_RUN_DESCRIPTORS;
+	struct timespec spent;
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
-		return 0; /* then connecting will tell */
-	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
-	if (limit.rlim_max == RLIM_INFINITY || limit.rlim_max >= needed)
-		return 0;
-	fprintf(stderr,
-	    "hostler-load run: %u connections need %ju descriptors, but the limit is %ju "
-	    "(see ulimit -Hn)\n",
-	    connections, (uintmax_t)needed, (uintmax_t)limit.rlim_max);
-	return -1;
-}
-
-/* No reply is expected any more; what the peers still say is heard for a moment. */
-static void
-load_run_finish(struct load_run *run, uint64_t now)
-{
-	struct timeval moment = load_run_timeval(LOAD_RUN_CLOSING);
-
-	if (run->finishing)
-		return;
-	run->stopping = run->finishing = true;
-	run->ended = now;
-	if (run->stopped == 0)
-		run->stopped = now;
-	load_pace_stop(run);
-	for (unsigned i = 0; i < run->options->connections; i++)
-		load_conn_finish(&run->conns[i]);
-	if (run->open > 0)
-		event_add(run->closing, &moment);
-	else
-		event_base_loopbreak(run->base);
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &spent);
+	return (uint64_t)spent.tv_sec * CLOCK_SECOND + (uint64_t)spent.tv_nsec;
 }
 
 /* No request is made any more. */
@@ -86,7 +54,28 @@ load_run_stop(struct load_run *run, uint64_t now)
 		return;
 	run->stopping = true;
 	run->stopped = now;
+	load_rate_stop(run, now);
 	load_pace_stop(run);
+}
+
+/* No reply is expected any more; what the peers still say is heard for a moment. */
+static void
+load_run_finish(struct load_run *run, uint64_t now)
+{
+	struct timeval moment = load_run_timeval(LOAD_RUN_CLOSING);
+
+	if (run->finishing)
+		return;
+	run->finishing = true;
+	load_run_stop(run, now);
+	run->ended = now;
+	run->cpu = load_run_cpu() - run->cpu;
+	for (unsigned i = 0; i < run->options->connections; i++)
+		load_conn_finish(&run->conns[i]);
+	if (run->open > 0)
+		event_add(run->closing, &moment);
+	else
+		event_base_loopbreak(run->base);
 }
 
 /* With --reconnect a server that stays away would never let the run end, or never begin. */
@@ -104,6 +93,14 @@ load_run_is_hopeless(const struct load_run *run, uint64_t now)
 	return run->open == 0 && now > run->last_open + patience;
 }
 
+/* Those made while warming up do not count. */
+static bool
+load_run_is_counted_out(const struct load_run *run)
+{
+	return run->options->count > 0 && run->measured > 0 &&
+	       run->check.counts.requests - run->warming >= run->options->count;
+}
+
 /* Looks where the run stands. */
 static void
 load_run_look(struct load_run *run, uint64_t now)
@@ -112,7 +109,7 @@ load_run_look(struct load_run *run, uint64_t now)
 
 	if (run->finishing)
 		return;
-	if (options->count > 0 && run->check.counts.requests >= options->count)
+	if (load_run_is_counted_out(run))
 		load_run_stop(run, now);
 	if (run->open > 0)
 		run->last_open = now;
@@ -130,8 +127,7 @@ load_run_may_make(const struct load_run *run, const struct load_conn *conn)
 {
 	const struct load_options *options = run->options;
 
-	return run->sending && !run->stopping &&
-	       (options->count == 0 || run->check.counts.requests < options->count) &&
+	return run->sending && !run->stopping && !load_run_is_counted_out(run) &&
 	       !(options->per_request && conn->made > 0) &&
 	       load_check_may_make(&run->check, conn->number);
 }
@@ -156,18 +152,50 @@ load_run_on_release(evutil_socket_t fd, short what, void *arg)
 	event_add(run->release, &at_once);
 }
 
+/* From now on requests count in the figures. */
+static void
+load_run_measure(struct load_run *run, uint64_t now)
+{
+	struct timeval duration = load_run_timeval(run->options->duration);
+
+	run->measured = run->last_reply = run->last_right = now;
+	run->check.since = run->options->warmup > 0 ? now : 0;
+	run->warming = run->check.counts.requests;
+	run->gap = run->gap_right = 0;
+	run->cpu = load_run_cpu();
+	load_rate_restart(run);
+	if (run->options->duration > 0)
+		event_add(run->duration, &duration);
+}
+
+static void
+load_run_on_warm(evutil_socket_t fd, short what, void *arg)
+{
+	struct load_run *run = arg;
+
+	(void)fd;
+	(void)what;
+	if (!run->stopping)
+		load_run_measure(run, clock_now());
+}
+
 /* The first request may be made. */
 static void
 load_run_begin(struct load_run *run, uint64_t now)
 {
-	struct timeval duration = load_run_timeval(run->options->duration);
+	struct timeval warmup = load_run_timeval(run->options->warmup);
 
 	if (run->sending || run->stopping)
 		return;
 	run->sending = true;
 	run->began = run->last_reply = run->last_right = now;
-	if (run->options->duration > 0)
-		event_add(run->duration, &duration);
+	run->check.since = UINT64_MAX;
+	if (run->options->warmup > 0)
+		event_add(run->warmup, &warmup);
+	else
+		load_run_measure(run, now);
+	load_progress_begin(run, now);
+	load_rate_begin(run, now);
 	load_run_on_release(-1, 0, run);
 }
 
@@ -205,7 +233,7 @@ load_run_on_open(struct load_run *run, struct load_conn *conn)
 
 /* The time since `last` was without what is counted there. */
 static void
-load_run_measure(uint64_t *gap, uint64_t last, uint64_t now)
+load_run_see_gap(uint64_t *gap, uint64_t last, uint64_t now)
 {
 	if (now > last && now - last > *gap)
 		*gap = now - last;
@@ -216,10 +244,10 @@ load_run_on_replies(struct load_run *run, bool right, uint64_t now)
 {
 	if (run->finishing)
 		return;
-	load_run_measure(&run->gap, run->last_reply, now);
+	load_run_see_gap(&run->gap, run->last_reply, now);
 	run->last_reply = now;
 	if (right) {
-		load_run_measure(&run->gap_right, run->last_right, now);
+		load_run_see_gap(&run->gap_right, run->last_right, now);
 		run->last_right = now;
 	}
 	if (run->check.waiting == 0)
@@ -234,7 +262,10 @@ load_run_lose_request(struct load_run *run, const struct load_conn *conn, uint64
 		return;
 	if (!load_check_may_make(&run->check, conn->number))
 		return;
-	load_check_make(&run->check, conn->number, now, NULL);
+	if (run->options->rate.count == 0)
+		load_check_make(&run->check, conn->number, now, NULL);
+	else if (load_rate_owed(run, now) > 0)
+		load_check_make_due(&run->check, conn->number, now, load_rate_take(run, now), NULL);
 	load_check_break(&run->check, conn->number);
 }
 
@@ -326,8 +357,10 @@ load_run_on_signal(evutil_socket_t signal, short what, void *arg)
 	run->interrupted = true;
 	if (run->stopped == 0)
 		run->stopped = now;
-	if (run->ended == 0)
+	if (run->ended == 0) {
 		run->ended = now;
+		run->cpu = load_run_cpu() - run->cpu;
+	}
 	event_base_loopbreak(run->base);
 }
 
@@ -353,27 +386,18 @@ load_run_open_events(struct load_run *run)
 	run->tick = event_new(run->base, -1, EV_PERSIST, load_run_on_tick, run);
 	run->release = event_new(run->base, -1, 0, load_run_on_release, run);
 	run->duration = event_new(run->base, -1, 0, load_run_on_duration, run);
+	run->warmup = event_new(run->base, -1, 0, load_run_on_warm, run);
 	run->closing = event_new(run->base, -1, 0, load_run_on_closing, run);
 	run->signals[0] = evsignal_new(run->base, SIGINT, load_run_on_signal, run);
 	run->signals[1] = evsignal_new(run->base, SIGTERM, load_run_on_signal, run);
-	if (!run->tick || !run->release || !run->duration || !run->closing || !run->signals[0] ||
-	    !run->signals[1] || event_add(run->tick, &tick) == -1 ||
-	    event_add(run->signals[0], NULL) == -1 || event_add(run->signals[1], NULL) == -1) {
+	if (!run->tick || !run->release || !run->duration || !run->warmup || !run->closing ||
+	    !run->signals[0] || !run->signals[1] || event_add(run->tick, &tick) == -1 ||
+	    event_add(run->signals[0], NULL) == -1 || event_add(run->signals[1], NULL) == -1 ||
+	    load_rate_open(run) == -1 || load_progress_open(run) == -1) {
 		fprintf(stderr, "hostler-load run: cannot make the events\n");
 		return -1;
 	}
 	return 0;
-}
-
-static uint64_t
-load_run_seed(void)
-{
-	uint64_t seed;
-
-	/* A poor seed would do too: it only has to differ from run to run. */
-	if (getrandom(&seed, sizeof(seed), 0) != sizeof(seed))
-		seed = clock_now();
-	return seed;
 }
 
 static void
@@ -381,13 +405,11 @@ load_run_open_places(struct load_run *run)
 {
 	const struct load_options *options = run->options;
 
-	load_wire_open(&run->wire, options);
+	load_wire_open(&run->wire, options, &run->check);
 	run->output_size =
 	    run->wire.request > LOAD_RUN_OUTPUT ? run->wire.request : LOAD_RUN_OUTPUT;
 	run->output = mem_alloc(run->output_size, 1);
 	run->input = mem_alloc(LOAD_CONN_REST + LOAD_CONN_READ, 1);
-	load_check_open(&run->check, options->connections, options->depth, options->size,
-	    options->expect == LOAD_EXPECT_UPPER, options->timeout, load_run_seed());
 	run->conns = mem_alloc(options->connections, sizeof(*run->conns));
 	run->alive = options->connections;
 	TAILQ_INIT(&run->queue);
@@ -407,9 +429,10 @@ load_run_close(struct load_run *run)
 		if (run->conns[i].state != LOAD_CONN_CLOSED)
 			load_conn_end(&run->conns[i], LOAD_CONN_FINISHED);
 	}
-	if (run->began > 0) {
-		load_run_measure(&run->gap, run->last_reply, run->ended);
-		load_run_measure(&run->gap_right, run->last_right, run->ended);
+	load_progress_end(run);
+	if (run->measured > 0) {
+		load_run_see_gap(&run->gap, run->last_reply, run->ended);
+		load_run_see_gap(&run->gap_right, run->last_right, run->ended);
 	}
 }
 
@@ -418,7 +441,9 @@ load_run(struct load_run *run, const struct load_options *options)
 {
 	memset(run, 0, sizeof(*run));
 	run->options = options;
-	if (load_run_raise_limit(options->connections) == -1 || load_run_open_events(run) == -1)
+	run->rate.fd = -1;
+	if (load_limit_raise(options->connections) == -1 || load_expect_open(run) == -1 ||
+	    load_run_open_events(run) == -1)
 		return -1;
 	load_run_open_places(run);
 	run->started = run->last_open = clock_now();
@@ -434,7 +459,7 @@ load_run_seconds(const struct load_run *run)
 {
 	uint64_t end = run->last_reply > run->stopped ? run->last_reply : run->stopped;
 
-	return run->began == 0 ? 0 : (double)(end - run->began) / (double)CLOCK_SECOND;
+	return run->measured == 0 ? 0 : (double)(end - run->measured) / (double)CLOCK_SECOND;
 }
 
 static void
@@ -450,6 +475,9 @@ load_run_free(struct load_run *run)
 	load_run_free_event(run->tick);
 	load_run_free_event(run->release);
 	load_run_free_event(run->duration);
+	load_run_free_event(run->warmup);
+	load_rate_close(run);
+	load_progress_close(run);
 	load_run_free_event(run->closing);
 	load_run_free_event(run->signals[0]);
 	load_run_free_event(run->signals[1]);
@@ -457,6 +485,7 @@ load_run_free(struct load_run *run)
 		event_base_free(run->base);
 	load_check_close(&run->check);
 	load_wire_close(&run->wire);
+	load_texts_free(&run->texts);
 	free(run->conns);
 	free(run->input);
 	free(run->output);

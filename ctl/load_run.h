@@ -8,19 +8,23 @@
 #include "ctl/load_check.h"
 #include "ctl/load_conn.h"
 #include "ctl/load_options.h"
+#include "ctl/load_progress.h"
+#include "ctl/load_rate.h"
+#include "ctl/load_texts.h"
 #include "ctl/load_wire.h"
 
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
 
-TAILQ_HEAD(load_conn_list, load_conn);
-
 /* All times are values of clock_now(); 0: not yet. */
 struct load_run {
 	const struct load_options *options; /* borrows */
 	struct load_check check;
 	struct load_wire wire;
+	struct load_texts texts; /* owns; none where messages are made */
+	struct load_rate rate;
+	struct load_progress progress;
 	struct load_conn *conns;      /* owns; one for each connection number */
 	struct load_conn_list queue;  /* places that want to connect, first come first served */
 	struct load_conn_list paused; /* places that go to `queue` at their time, in order of it */
@@ -29,6 +33,7 @@ struct load_run {
 	struct event *tick;       /* owns; looks for what is late */
 	struct event *release;    /* owns; the next places send their first requests */
 	struct event *duration;   /* owns; sending is over */
+	struct event *warmup;     /* owns; what comes now is measured */
 	struct event *closing;    /* owns; waiting for the peers' last bytes is over */
 	struct event *signals[2]; /* owns; SIGINT, SIGTERM */
 	char *input;        /* owns; what one read takes, with an unfinished reply before it */
@@ -51,6 +56,7 @@ struct load_run {
 	uint64_t started;    /* the run */
 	uint64_t opened_all; /* every first attempt had ended */
 	uint64_t began;      /* sending */
+	uint64_t measured;   /* the warm-up had ended, or there was none */
 	uint64_t stopped;    /* sending */
 	uint64_t ended;      /* waiting for replies */
 	uint64_t last_reply, last_right;
@@ -60,13 +66,16 @@ struct load_run {
 
 	uint64_t opened, reconnected;
 	uint64_t ends[LOAD_CONN_REASONS];
-	uint64_t pending; /* requests without an outcome when the run was interrupted */
+	uint64_t pending;   /* requests without an outcome when the run was interrupted */
+	uint64_t warming;   /* requests made while warming up */
+	uint64_t cpu;       /* nanoseconds of our own CPU from `began` to `ended` */
+	uint64_t expecting; /* nanoseconds until the command had told what to expect */
 };
 
 /* Runs to the end. Returns 0, or -1 with a sentence on standard error if it could not start. */
 int load_run(struct load_run *run, const struct load_options *options);
 void load_run_free(struct load_run *run);
-/* Seconds from the first request until sending stopped and the last reply was there. */
+/* Seconds from the first measured request until sending stopped and the last reply was there. */
 double load_run_seconds(const struct load_run *run);
 
 /* For load_conn.c: */

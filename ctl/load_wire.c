@@ -31,8 +31,15 @@ static const struct {
     {504, LOAD_ERROR_TIMEOUT},
 };
 
+/* Bytes of an expected reply, at most. */
+static size_t
+load_wire_reply_length(const struct load_message *message)
+{
+	return message->texts ? message->texts->longest_reply : message->size;
+}
+
 static void
-load_wire_open_http(struct load_wire *wire)
+load_wire_open_http(struct load_wire *wire, const struct load_message *message)
 {
 	const struct load_options *options = wire->options;
 	const char *path = options->path;
@@ -44,38 +51,46 @@ load_wire_open_http(struct load_wire *wire)
 		addr_format(&options->address, host);
 	wire->before = mem_alloc(room, 1);
 	wire->after = mem_alloc(LOAD_WIRE_AFTER, 1);
-	wire->message = options->expect == LOAD_EXPECT_STATUS ? 0 : options->size;
+	wire->message = options->expect == LOAD_EXPECT_STATUS ? 0 : message->size;
 	snprintf(wire->before, room, "GET %s%s", path, wire->message > 0 ? behind : "");
 	snprintf(wire->after, LOAD_WIRE_AFTER, " HTTP/1.1\r\nHost: %s\r\n\r\n", host);
 	wire->before_length = strlen(wire->before);
 	wire->after_length = strlen(wire->after);
-	wire->largest = wire->message == 0 ? LOAD_WIRE_BODY
-					   : wire->message * LOAD_WIRE_CHUNKED + LOAD_WIRE_ROOM;
+	wire->largest = LOAD_WIRE_BODY;
+	if (wire->message > 0 && options->expect != LOAD_EXPECT_ANY)
+		wire->largest =
+		    load_wire_reply_length(message) * LOAD_WIRE_CHUNKED + LOAD_WIRE_ROOM;
 }
 
 static void
-load_wire_open_codec(struct load_wire *wire)
+load_wire_open_codec(struct load_wire *wire, const struct load_message *message)
 {
 	const struct load_options *options = wire->options;
 	enum codec codec = options->protocol->codec;
 
 	wire->before = mem_alloc(CODEC_IDS_HEAD, 1);
 	wire->after = mem_alloc(CODEC_TAIL_MAX, 1);
-	wire->before_length =
-	    options->ids ? CODEC_IDS_HEAD : codec_head(codec, options->size, wire->before);
-	wire->after_length = codec_tail(codec, false, wire->after);
-	wire->message = options->size;
-	wire->largest = options->size + LOAD_WIRE_ROOM;
+	if (options->ids)
+		wire->before_length = CODEC_IDS_HEAD;
+	else if (!options->protocol->stream)
+		wire->before_length = codec_head(codec, message->size, wire->before);
+	if (!options->protocol->stream)
+		wire->after_length = codec_tail(codec, false, wire->after);
+	wire->message = message->size;
+	wire->largest = LOAD_WIRE_BODY;
+	if (options->expect != LOAD_EXPECT_ANY)
+		wire->largest = load_wire_reply_length(message) + LOAD_WIRE_ROOM;
 }
 
 void
-load_wire_open(struct load_wire *wire, const struct load_options *options)
+load_wire_open(
+    struct load_wire *wire, const struct load_options *options, const struct load_check *check)
 {
 	*wire = (struct load_wire){.options = options};
 	if (options->protocol->http)
-		load_wire_open_http(wire);
+		load_wire_open_http(wire, &check->message);
 	else
-		load_wire_open_codec(wire);
+		load_wire_open_codec(wire, &check->message);
 	wire->request = wire->before_length + wire->message + wire->after_length;
 }
 
@@ -87,18 +102,36 @@ load_wire_close(struct load_wire *wire)
 	memset(wire, 0, sizeof(*wire));
 }
 
-void
+size_t
+load_wire_length(const struct load_wire *wire, const struct load_check *check, unsigned connection,
+    uint64_t index)
+{
+	size_t message = wire->message > 0 ? load_check_length(check, connection, index) : 0;
+
+	return wire->before_length + message + wire->after_length;
+}
+
+size_t
 load_wire_make(const struct load_wire *wire, struct load_check *check, unsigned connection,
-    uint64_t now, char *to)
+    uint64_t index, uint64_t now, uint64_t due, char *to)
 {
 	char *message = to + wire->before_length;
-	uint32_t id = load_check_make(check, connection, now, wire->message > 0 ? message : NULL);
+	size_t length = wire->message > 0 ? load_check_length(check, connection, index) : 0;
+	uint32_t id;
 
-	if (wire->options->ids)
-		codec_head_ids(id, wire->message, to);
+	if (check->due)
+		id = load_check_make_due(
+		    check, connection, now, due, wire->message > 0 ? message : NULL);
 	else
+		id = load_check_make(check, connection, now, wire->message > 0 ? message : NULL);
+	if (wire->options->ids)
+		codec_head_ids(id, length, to);
+	else if (wire->options->protocol->http || wire->before_length == 0)
 		memcpy(to, wire->before, wire->before_length);
-	memcpy(message + wire->message, wire->after, wire->after_length);
+	else
+		codec_head(wire->options->protocol->codec, length, to);
+	memcpy(message + length, wire->after, wire->after_length);
+	return wire->before_length + length + wire->after_length;
 }
 
 /* A reply of load_http.h. Shown is the whole of it, for its head is what people want to see. */
@@ -158,9 +191,30 @@ load_wire_take_message(const struct load_wire *wire, const struct codec_message 
 	return LOAD_WIRE_REPLY;
 }
 
-enum load_wire_found
-load_wire_find(const struct load_wire *wire, struct load_wire_state *state, char *data,
+/* As many bytes as the request has. */
+static enum load_wire_found
+load_wire_find_stream(const struct load_check *check, unsigned connection, const char *data,
     size_t length, struct load_wire_reply *reply)
+{
+	size_t wanted;
+
+	if (!load_check_next_length(check, connection, &wanted))
+		return load_wire_damaged(data, length, "unasked for", reply);
+	if (length < wanted)
+		return LOAD_WIRE_MORE;
+	*reply = (struct load_wire_reply){
+	    .shown = data,
+	    .shown_length = wanted,
+	    .data = data,
+	    .length = wanted,
+	    .used = wanted,
+	};
+	return LOAD_WIRE_REPLY;
+}
+
+enum load_wire_found
+load_wire_find(const struct load_wire *wire, const struct load_check *check, unsigned connection,
+    struct load_wire_state *state, char *data, size_t length, struct load_wire_reply *reply)
 {
 	struct codec_message message = {0};
 	struct load_http_reply http = {0};
@@ -170,6 +224,8 @@ load_wire_find(const struct load_wire *wire, struct load_wire_state *state, char
 		found = load_http_find(&state->http, data, length, wire->largest, &http);
 		return load_wire_take_http(found, &http, data, length, reply);
 	}
+	if (wire->options->protocol->stream)
+		return load_wire_find_stream(check, connection, data, length, reply);
 	switch (codec_find(wire->options->protocol->codec, data, length, wire->largest,
 	    &state->scanned, &message)) {
 	case CODEC_MORE:
@@ -235,6 +291,8 @@ load_wire_book(const struct load_wire *wire, struct load_check *check, unsigned 
 		return load_check_wrong(check, connection, now);
 	if (options->ids)
 		return load_wire_book_id(check, connection, reply, now);
+	if (options->protocol->stream)
+		return load_check_body(check, connection, reply->data, reply->length, now);
 	if (!options->protocol->http)
 		return load_check_reply(check, connection, reply->data, reply->length, now);
 	if (reply->status != options->expect_status)

@@ -1,8 +1,9 @@
 /*
  * What a run writes for a request and how it finds the replies: the one place that knows protocols.
  *
- * line, frame: the message in its framing. http: GET of the path, with the message behind `?` when
- * replies are to tell it; a reply is judged by its status and then by its body.
+ * line, frame: the message in its framing. stream: the message alone; the reply is as many bytes as
+ * it, so that nothing can be found behind a wrong one. http: GET of the path, with the message
+ * behind `?` when replies are to tell it; a reply is judged by its status and then by its body.
  */
 #ifndef CTL_LOAD_WIRE_H
 #define CTL_LOAD_WIRE_H
@@ -19,8 +20,8 @@ struct load_wire {
 	const struct load_options *options; /* borrows */
 	char *before, *after;               /* owns; what stands around each message */
 	size_t before_length, after_length; /* bytes */
-	size_t message;                     /* bytes of a message; 0: none is sent */
-	size_t request;                     /* bytes of all three */
+	size_t message;                     /* bytes of a message, at most; 0: none is sent */
+	size_t request;                     /* bytes of all three, at most */
 	size_t largest;                     /* bytes of a reply without its framing, at most */
 };
 
@@ -48,18 +49,24 @@ struct load_wire_reply {
 	const char *why;     /* of a damaged or a wrong one, or NULL; static */
 };
 
-void load_wire_open(struct load_wire *wire, const struct load_options *options);
+/* Messages are those of `check`, which was opened and told of its texts. */
+void load_wire_open(
+    struct load_wire *wire, const struct load_options *options, const struct load_check *check);
 void load_wire_close(struct load_wire *wire);
 
-/* Makes a request of the connection and writes `request` bytes. */
-void load_wire_make(const struct load_wire *wire, struct load_check *check, unsigned connection,
-    uint64_t now, char *to);
+/* Bytes of the request that is the present connection's number `index`. */
+size_t load_wire_length(const struct load_wire *wire, const struct load_check *check,
+    unsigned connection, uint64_t index);
+/* Makes that request, the connection's next one, due at `due`. Returns the bytes written. */
+size_t load_wire_make(const struct load_wire *wire, struct load_check *check, unsigned connection,
+    uint64_t index, uint64_t now, uint64_t due, char *to);
 /*
  * Looks for a reply at the start of `data`, which grows from call to call until there is one. The
  * bytes of a whole reply may be moved.
  */
-enum load_wire_found load_wire_find(const struct load_wire *wire, struct load_wire_state *state,
-    char *data, size_t length, struct load_wire_reply *reply);
+enum load_wire_found load_wire_find(const struct load_wire *wire, const struct load_check *check,
+    unsigned connection, struct load_wire_state *state, char *data, size_t length,
+    struct load_wire_reply *reply);
 /* The same at the end of the stream (FIN): LOAD_WIRE_MORE means that nothing had begun. */
 enum load_wire_found load_wire_end(const struct load_wire *wire, struct load_wire_state *state,
     char *data, size_t length, struct load_wire_reply *reply);
