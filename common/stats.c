@@ -25,7 +25,7 @@ static const struct {
 static size_t
 stats_rows_size(const struct stats *stats)
 {
-	return (stats->workers + 1) * sizeof(struct stats_row); /* the last one holds the words */
+	return stats->workers * sizeof(struct stats_row) + sizeof(struct stats_shared);
 }
 
 static size_t
@@ -60,8 +60,7 @@ stats_new(unsigned workers)
 		errno = reason;
 		return NULL;
 	}
-	stats->said = &stats->rows[workers].open;
-	stats->serving = &stats->rows[workers].counters[0];
+	stats->shared = (struct stats_shared *)(void *)(stats->rows + workers);
 	return stats;
 }
 
@@ -112,6 +111,83 @@ stats_record(struct stats_row *row, struct stats_times *times, enum counter outc
 	stats_count(row, outcome);
 }
 
+/* ---- open connections ---- */
+
+/*
+ * The shared word may be behind the rows by what their writers are just doing, one each, and by
+ * what stats_mend() lets pass.
+ */
+static uint64_t
+stats_doubt(const struct stats *stats)
+{
+	return (uint64_t)4 * stats->workers;
+}
+
+/* The row first, so that whoever is counted in the shared word is found in a row. */
+static uint64_t
+stats_move(const struct stats *stats, struct stats_row *row, uint64_t by)
+{
+	uint64_t open = atomic_load_explicit(&row->open, memory_order_relaxed), about;
+
+	atomic_store_explicit(&row->moving, 1, memory_order_relaxed);
+	atomic_store_explicit(&row->open, open + by, memory_order_release);
+	about = atomic_fetch_add(&stats->shared->open, by) + by;
+	atomic_store_explicit(&row->moving, 0, memory_order_release);
+	return about;
+}
+
+bool
+stats_enter(const struct stats *stats, struct stats_row *row, uint64_t limit)
+{
+	uint64_t about = stats_move(stats, row, 1), doubt = stats_doubt(stats);
+
+	/* First in, then count: two workers can both step back, but never both stay. */
+	if ((about <= limit && limit - about >= doubt) || stats_open(stats) <= limit)
+		return true;
+	stats_leave(stats, row);
+	return false;
+}
+
+void
+stats_leave(const struct stats *stats, struct stats_row *row)
+{
+	stats_move(stats, row, UINT64_MAX);
+}
+
+uint64_t
+stats_open_about(const struct stats *stats)
+{
+	return atomic_load_explicit(&stats->shared->open, memory_order_relaxed);
+}
+
+/* A writer gone wild may leave anything. What others do meanwhile they do to both sides. */
+static void
+stats_mend(const struct stats *stats)
+{
+	uint64_t about = atomic_load(&stats->shared->open), open = stats_open(stats);
+	uint64_t passes = (uint64_t)2 * stats->workers;
+
+	if (about > open + passes || about + passes < open)
+		atomic_fetch_add(&stats->shared->open, open + stats->workers - about);
+}
+
+/*
+ * Nobody knows whether the shared word has what a writer was just doing when it died. Rather too
+ * much stays in it than too little: then rows are summed a little earlier.
+ */
+static void
+stats_bury_open(const struct stats *stats, struct stats_row *row)
+{
+	uint64_t open = atomic_load(&row->open);
+
+	if (atomic_load(&row->moving) != 0 && open > 0)
+		open--;
+	atomic_store(&row->open, 0);
+	atomic_store(&row->moving, 0);
+	atomic_fetch_sub(&stats->shared->open, open);
+	stats_mend(stats);
+}
+
 /* ---- readers ---- */
 
 static uint64_t
@@ -143,13 +219,13 @@ stats_open(const struct stats *stats)
 void
 stats_set_serving(const struct stats *stats, unsigned workers)
 {
-	atomic_store_explicit(stats->serving, workers, memory_order_relaxed);
+	atomic_store_explicit(&stats->shared->serving, workers, memory_order_relaxed);
 }
 
 unsigned
 stats_serving(const struct stats *stats)
 {
-	return (unsigned)atomic_load_explicit(stats->serving, memory_order_relaxed);
+	return (unsigned)atomic_load_explicit(&stats->shared->serving, memory_order_relaxed);
 }
 
 /* Outcomes are read first: a request is counted before its outcome, so the rest is not negative. */
@@ -180,7 +256,7 @@ stats_bury(const struct stats *stats, unsigned worker)
 {
 	struct stats_row *row = stats_row(stats, worker);
 
-	atomic_store(&row->open, 0);
+	stats_bury_open(stats, row);
 	stats_add(&row->counters[COUNTER_lost], stats_row_under_way(row));
 }
 
@@ -216,9 +292,9 @@ stats_read_times(
 bool
 stats_first_this_second(const struct stats *stats, uint64_t second)
 {
-	uint64_t last = atomic_load(stats->said);
+	uint64_t last = atomic_load(&stats->shared->said);
 
-	return last < second && atomic_compare_exchange_strong(stats->said, &last, second);
+	return last < second && atomic_compare_exchange_strong(&stats->shared->said, &last, second);
 }
 
 const char *

@@ -68,7 +68,15 @@ enum stats_span {
 /* One row; aligned so that no two writers share a cache line. */
 struct stats_row {
 	_Alignas(64) _Atomic uint64_t open; /* connections open now */
+	_Atomic uint64_t moving;            /* its writer is between `open` and the shared `open` */
 	_Atomic uint64_t counters[COUNTER_COUNT];
+};
+
+/* What all write. */
+struct stats_shared {
+	_Alignas(64) _Atomic uint64_t open; /* the sum of the rows' at about this moment */
+	_Alignas(64) _Atomic uint64_t said; /* see stats_first_this_second() */
+	_Atomic uint64_t serving;
 };
 
 /* Of one outcome and span, nanoseconds. */
@@ -89,10 +97,9 @@ struct stats_times {
 struct stats {
 	unsigned workers;
 	unsigned holders;
-	struct stats_row *rows;    /* owns; shared mapping, one for each worker id */
-	struct stats_times *times; /* owns; shared mapping, one for each worker id */
-	_Atomic uint64_t *said;    /* in the mapping of rows, behind them */
-	_Atomic uint64_t *serving; /* likewise */
+	struct stats_row *rows;      /* owns; shared mapping, one for each worker id */
+	struct stats_times *times;   /* owns; shared mapping, one for each worker id */
+	struct stats_shared *shared; /* in the mapping of rows, behind them */
 };
 
 /* Maps zeroed shared memory, to be inherited by fork. NULL with errno when there is none. */
@@ -129,6 +136,15 @@ stats_count(struct stats_row *row, enum counter counter)
 	stats_add(&row->counters[counter], 1);
 }
 
+/*
+ * One connection more, unless there would be more than `limit` of all workers; then false. The
+ * limit is exact at every moment, although rows are summed only when it is near. For the one writer
+ * of the row.
+ */
+bool stats_enter(const struct stats *stats, struct stats_row *row, uint64_t limit);
+/* One less. Likewise. */
+void stats_leave(const struct stats *stats, struct stats_row *row);
+
 /* A request ended with `outcome`, after so many nanoseconds. For the one writer of the row. */
 void stats_record(struct stats_row *row, struct stats_times *times, enum counter outcome,
     const uint64_t spans[STATS_SPANS]);
@@ -142,6 +158,8 @@ void stats_bury(const struct stats *stats, unsigned worker);
 /* Sums over all workers. */
 uint64_t stats_total(const struct stats *stats, enum counter counter);
 uint64_t stats_open(const struct stats *stats);
+/* The same by one word: it may be off by a few. */
+uint64_t stats_open_about(const struct stats *stats);
 /* How many workers share the connections: the master says it, the workers ask. */
 void stats_set_serving(const struct stats *stats, unsigned workers);
 unsigned stats_serving(const struct stats *stats);

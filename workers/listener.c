@@ -56,23 +56,24 @@ listener_pause_for_fds(struct listener *listener, const char *why)
 static void
 listener_leave(struct service *service)
 {
-	atomic_fetch_sub(&service->stats->open, 1);
-	atomic_fetch_sub(&service->worker->sum->open, 1);
+	const struct worker_start *start = service->worker->start;
+
+	stats_leave(start->stats[service->index], service->stats);
+	stats_leave(start->sum, service->worker->sum);
 }
 
-/* Takes a place under both limits; gives it back and returns false when there is none. */
+/* Takes a place under both limits; returns false when there is none. */
 static bool
 listener_enter(struct service *service)
 {
 	const struct worker_start *start = service->worker->start;
 
-	/* First in, then count: two workers can both step back, but never both stay. */
-	atomic_fetch_add(&service->stats->open, 1);
-	atomic_fetch_add(&service->worker->sum->open, 1);
-	if (stats_open(start->stats[service->index]) <= service->conf->max_connections &&
-	    stats_open(start->sum) <= start->conf->max_connections)
+	if (!stats_enter(start->sum, service->worker->sum, start->conf->max_connections))
+		return false;
+	if (stats_enter(
+		start->stats[service->index], service->stats, service->conf->max_connections))
 		return true;
-	listener_leave(service);
+	stats_leave(start->sum, service->worker->sum);
 	return false;
 }
 
@@ -111,7 +112,7 @@ static bool
 listener_has_share(const struct worker *worker)
 {
 	unsigned workers = stats_serving(worker->start->sum);
-	uint64_t share = stats_open(worker->start->sum) / (workers > 0 ? workers : 1);
+	uint64_t share = stats_open_about(worker->start->sum) / (workers > 0 ? workers : 1);
 
 	return worker->open > share + share / 8 + LISTENER_SLACK;
 }

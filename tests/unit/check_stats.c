@@ -165,6 +165,123 @@ START_TEST(the_sum_adds_up_over_deaths)
 }
 END_TEST
 
+/* ---- the limit of connections ---- */
+
+#define LIMIT 30 /* near enough to be counted sometimes, and to be taken on trust sometimes */
+
+/* Takes places and gives them back; `held` never says more than are really taken. */
+static void
+come_and_go(const struct stats *stats, unsigned worker, atomic_uint *held, atomic_uint *failures)
+{
+	struct stats_row *row = stats_row(stats, worker);
+	unsigned mine = 0, most = LIMIT * (worker + 1) / WORKERS;
+
+	for (int i = 0; i < ROUNDS; i++) {
+		if ((i / (64 * (worker + 1))) % 2 == 0 && mine < most) {
+			if (!stats_enter(stats, row, LIMIT))
+				continue;
+			mine++;
+			if (atomic_fetch_add(held, 1) >= LIMIT)
+				atomic_fetch_add(failures, 1);
+		} else if (mine > 0) {
+			mine--;
+			atomic_fetch_sub(held, 1);
+			stats_leave(stats, row);
+		}
+	}
+	atomic_fetch_sub(held, mine);
+	while (mine-- > 0)
+		stats_leave(stats, row);
+	_exit(0);
+}
+
+START_TEST(never_more_than_the_limit)
+{
+	struct stats *stats = stats_new(WORKERS);
+	atomic_uint *words = mmap(
+	    NULL, 2 * sizeof(*words), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	pid_t pids[WORKERS];
+
+	ck_assert_ptr_ne(words, MAP_FAILED);
+	for (unsigned worker = 0; worker < WORKERS; worker++) {
+		pids[worker] = fork();
+		ck_assert_int_ge(pids[worker], 0);
+		if (pids[worker] == 0)
+			come_and_go(stats, worker, &words[0], &words[1]);
+	}
+	for (unsigned worker = 0; worker < WORKERS; worker++)
+		ck_assert_int_eq(waitpid(pids[worker], NULL, 0), pids[worker]);
+	ck_assert_uint_eq(words[1], 0);
+	ck_assert_uint_eq(words[0], 0);
+	ck_assert_uint_eq(stats_open(stats), 0);
+	ck_assert_uint_eq(stats_open_about(stats), 0);
+	munmap(words, 2 * sizeof(*words));
+	stats_free(stats);
+}
+END_TEST
+
+START_TEST(every_place_can_be_had)
+{
+	struct stats *stats = stats_new(WORKERS);
+
+	for (unsigned i = 0; i < LIMIT; i++)
+		ck_assert(stats_enter(stats, stats_row(stats, i % WORKERS), LIMIT));
+	ck_assert(!stats_enter(stats, stats_row(stats, 0), LIMIT));
+	ck_assert_uint_eq(stats_open(stats), LIMIT);
+	stats_leave(stats, stats_row(stats, 1));
+	ck_assert(stats_enter(stats, stats_row(stats, 0), LIMIT));
+	stats_free(stats);
+}
+END_TEST
+
+/* Killed between any two steps: what it held can be had again, and never more than that. */
+START_TEST(the_dead_leave_their_places)
+{
+	struct stats *stats = stats_new(WORKERS);
+
+	for (int death = 0; death < 50; death++) {
+		pid_t pid = fork();
+
+		ck_assert_int_ge(pid, 0);
+		while (pid == 0) {
+			for (unsigned i = 0; i < LIMIT; i++)
+				stats_enter(stats, stats_row(stats, 1), LIMIT);
+			for (unsigned i = 0; i < LIMIT; i++)
+				stats_leave(stats, stats_row(stats, 1));
+		}
+		usleep(500 + 10 * (unsigned)death);
+		kill(pid, SIGKILL);
+		ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+		stats_bury(stats, 1);
+		ck_assert_uint_eq(stats_open(stats), 0);
+		ck_assert_uint_le(stats_open_about(stats), 2 * WORKERS);
+	}
+	for (unsigned i = 0; i < LIMIT; i++)
+		ck_assert(stats_enter(stats, stats_row(stats, 0), LIMIT));
+	ck_assert(!stats_enter(stats, stats_row(stats, 0), LIMIT));
+	stats_free(stats);
+}
+END_TEST
+
+/* The shared word is wrong, or a row is: who dies next, of whatever, puts it right. */
+START_TEST(a_scribbled_count_is_mended)
+{
+	struct stats *stats = stats_new(WORKERS);
+	struct stats_row *row = stats_row(stats, 1);
+
+	ck_assert(stats_enter(stats, row, LIMIT));
+	for (int i = 0; i < 3; i++) {
+		atomic_store(&stats->shared->open, i == 0 ? 5000 : i == 1 ? UINT64_MAX - 9 : 0);
+		atomic_store(&stats_row(stats, 0)->open, i == 2 ? 5000 : 0);
+		stats_bury(stats, 0);
+		ck_assert_uint_eq(stats_open(stats), 1);
+		ck_assert_uint_ge(stats_open_about(stats), 1);
+		ck_assert_uint_le(stats_open_about(stats), 1 + 2 * WORKERS);
+	}
+	stats_free(stats);
+}
+END_TEST
+
 /* ---- the rest ---- */
 
 /* Notes each second for which it was the first; all of them race for the same seconds. */
@@ -205,7 +322,7 @@ START_TEST(one_may_speak_each_second)
 	ck_assert(stats_first_this_second(stats, ROUNDS + 1));
 	ck_assert(!stats_first_this_second(stats, ROUNDS + 1));
 	munmap(winners, ROUNDS + 1);
-	/* The word behind the rows is nobody's counter. */
+	/* The words behind the rows are nobody's counters. */
 	ck_assert_uint_eq(stats_open(stats), 0);
 	stats_free(stats);
 }
@@ -299,6 +416,10 @@ main(void)
 	tcase_add_test(tcase, times_by_outcome_and_span);
 	tcase_add_test(tcase, only_what_is_used_takes_memory);
 	tcase_add_test(tcase, the_sum_adds_up_over_deaths);
+	tcase_add_test(tcase, never_more_than_the_limit);
+	tcase_add_test(tcase, every_place_can_be_had);
+	tcase_add_test(tcase, the_dead_leave_their_places);
+	tcase_add_test(tcase, a_scribbled_count_is_mended);
 	tcase_add_test(tcase, one_may_speak_each_second);
 	tcase_add_test(tcase, rows_share_no_cache_line);
 	tcase_add_test(tcase, the_last_holder_frees);
