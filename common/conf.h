@@ -23,10 +23,13 @@
 #define CONF_SERVICES_MAX  256
 #define CONF_INSTANCES_MAX 1024 /* of one service */
 #define CONF_QUEUE_MAX     1000000
-#define CONF_WORKERS_AUTO  0
-#define CONF_LOG_STDERR    "stderr"    /* as [hostler] log: no file */
-#define CONF_ACCESS_OFF    "off"       /* as access_log */
-#define CONF_NO_ID         ((uid_t)-1) /* no user or group was named */
+/* concurrency = auto, and how many messages may be in an instance with it */
+#define CONF_CONCURRENCY_AUTO     0
+#define CONF_CONCURRENCY_AUTO_MAX 32
+#define CONF_WORKERS_AUTO         0
+#define CONF_LOG_STDERR           "stderr"    /* as [hostler] log: no file */
+#define CONF_ACCESS_OFF           "off"       /* as access_log */
+#define CONF_NO_ID                ((uid_t)-1) /* no user or group was named */
 
 struct option; /* common/option.h */
 
@@ -81,8 +84,8 @@ struct conf_service {
 	unsigned instances_min; /* resolved: never 0 for a program */
 	unsigned instances;     /* at most so many; right behind instances_min */
 	uint64_t instance_idle;
-	unsigned concurrency;
-	unsigned start_rate; /* instances a second */
+	unsigned concurrency; /* CONF_CONCURRENCY_AUTO, or messages in an instance at most */
+	unsigned start_rate;  /* instances a second */
 	enum ready ready;
 	uint64_t start_timeout;
 	unsigned skip_lines;

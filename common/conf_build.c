@@ -192,6 +192,10 @@ conf_build_number(struct conf_build *build, unsigned section, const struct optio
 	uint64_t value = 0;
 
 	origin->automatic = option->type == OPTION_AUTO && strcmp(text, "auto") == 0;
+	if (origin->automatic && (option->flags & OPTION_SELF)) {
+		*(unsigned *)to = 0;
+		return;
+	}
 	if (origin->automatic)
 		value = option_cpus() < option_max(option) ? option_cpus() : option_max(option);
 	else

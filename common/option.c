@@ -198,8 +198,11 @@ static const struct option option_table[] = {
 	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "1m",
 	.help = "With instances = MIN..MAX: an instance beyond MIN that was not needed for so long "
 		"ends."},
-    {SERVICE("concurrency", concurrency), COUNT(1, 1024), .flags = OPTION_PROGRAM | OPTION_SHAPES,
-	.fallback = "1", .help = "Messages that may be in one instance at a time."},
+    {SERVICE("concurrency", concurrency), AUTO(1024),
+	.flags = OPTION_PROGRAM | OPTION_SHAPES | OPTION_SELF, .fallback = "auto",
+	.help = "Messages that may be in one instance at a time. With auto it is one, and more, up "
+		"to 32, only where the program was measured to answer all of them within a "
+		"millisecond."},
     {SERVICE("start_rate", start_rate), COUNT(1, 1000), .flags = OPTION_PROGRAM | OPTION_LIMIT,
 	.fallback = "10", .help = "Instances started in a second, at most."},
     {SERVICE("ready", ready), CHOICE(option_readies), .flags = OPTION_PROGRAM | OPTION_SHAPES,

@@ -16,7 +16,7 @@ enum option_scope { OPTION_HOSTLER, OPTION_SERVICE };
 /* What stands at `offset`. */
 enum option_type {
 	OPTION_UNSIGNED, /* unsigned */
-	OPTION_AUTO,     /* unsigned; `auto` is the number of CPUs */
+	OPTION_AUTO,     /* unsigned; `auto` is the number of CPUs, but see OPTION_SELF */
 	OPTION_RANGE,    /* two unsigned, the least and the most; N, MIN..MAX or `auto` */
 	OPTION_WIDE,     /* uint64_t */
 	OPTION_RLIMIT,   /* struct conf_rlimit */
@@ -30,6 +30,7 @@ enum option_type {
 #define OPTION_SHAPES   4u  /* shapes the pool: another value means a new pool */
 #define OPTION_LIMIT    8u  /* a limit: another value needs no new pool */
 #define OPTION_RESTART  16u /* a running daemon keeps its value: another one needs a restart */
+#define OPTION_SELF     32u /* OPTION_AUTO: auto is no number but a manner; kept as 0 */
 
 #define OPTION_WORKERS_MAX UINT64_MAX /* as `max`: see option_max() */
 

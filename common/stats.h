@@ -36,6 +36,7 @@
 	OUTCOMES(X)                                                                                \
 	X(lost, "requests under way in a worker that died")                                        \
 	X(retried, "requests moved to another instance before a byte was written")                 \
+	X(ahead, "requests given to an instance that had others unanswered")                       \
 	X(idle_cut, "connections cut by idle_timeout")                                             \
 	X(slow_cut, "connections cut by message_timeout or write_timeout")                         \
 	X(full_pauses, "times accepting stopped at max_connections")                               \

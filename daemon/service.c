@@ -93,7 +93,8 @@ service_new_pool(const struct service *service)
 	const struct conf_service *conf = service->conf;
 	struct pool_shape shape = {.slots = service_capacity(conf),
 	    .queue = conf->queue > SERVICE_QUEUE ? conf->queue : SERVICE_QUEUE,
-	    .batch = conf->concurrency,
+	    .batch = conf->concurrency != CONF_CONCURRENCY_AUTO ? conf->concurrency
+								: CONF_CONCURRENCY_AUTO_MAX,
 	    .workers = service->master->ids,
 	    .lease_time = conf->request_timeout};
 

@@ -210,6 +210,8 @@ pool_give(struct pool *pool, const struct pool_grant *grant, uint64_t now, enum 
 		/* The same request may come again and be granted the same instance. */
 		pool->told[grant->slot] = (struct pool_told){0};
 	}
+	if (reason != POOL_REASON_NONE && reason != POOL_REASON_CANCELLED)
+		atomic_store_explicit(&pool->books->broke, now, memory_order_relaxed);
 	untold = pool->untold;
 	pool->self_grants = 0;
 	pool_match(pool, now);
@@ -227,6 +229,18 @@ pool_give(struct pool *pool, const struct pool_grant *grant, uint64_t now, enum 
 	pool_note_hunger(pool, now);
 	pool_unlock(pool);
 	return mine;
+}
+
+bool
+pool_is_hungry(const struct pool *pool)
+{
+	return atomic_load_explicit(&pool->head->hungry, memory_order_relaxed) != 0;
+}
+
+uint64_t
+pool_broke(const struct pool *pool)
+{
+	return atomic_load_explicit(&pool->books->broke, memory_order_relaxed);
 }
 
 void

@@ -91,6 +91,14 @@ void pool_bury(struct pool *pool, unsigned worker);
 /* Whether somebody has swept up behind the worker, so that its id may be used again. */
 bool pool_swept(const struct pool *pool, unsigned worker);
 
+/* Whether it does, as of the last pool_set_hungry(). Anybody may ask. */
+bool pool_is_hungry(const struct pool *pool);
+/*
+ * When an instance last broke while it was held: it died, or the contract was broken. As
+ * clock_now() of the worker that found out; 0 for never. Anybody may ask.
+ */
+uint64_t pool_broke(const struct pool *pool);
+
 /* A slot as it is now, consistent in itself. */
 struct pool_view {
 	enum pool_state state;

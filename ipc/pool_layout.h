@@ -14,7 +14,7 @@
 #include <stdatomic.h>
 
 #define POOL_MAGIC  UINT32_C(0x484f5354) /* "HOST" */
-#define POOL_LAYOUT 2
+#define POOL_LAYOUT 3
 #define POOL_NONE   UINT32_MAX /* no cell */
 #define POOL_MAP    (POOL_SLOTS_MAX / 64)
 
@@ -100,6 +100,7 @@ struct pool_books {
 	uint32_t fresh;            /* cells from here on were never used */
 	uint64_t rested[POOL_MAP]; /* bit map of POOL_FREE slots */
 	_Atomic uint64_t waiting, grants, refused, violations, rebuilds;
+	_Atomic uint64_t broke; /* when an instance last broke in somebody's hands */
 	_Atomic uint64_t swept[POOL_WORKERS_MAX]; /* the death that was swept up after */
 	struct pool_trace trace[POOL_TRACE];
 };

@@ -83,7 +83,7 @@ link_take(struct link *link, const struct pool_grant *grant, bool quiet)
 	if (!link->held)
 		return reason;
 	link->grant = *grant;
-	link->given = 0;
+	link->given = link->inside = 0;
 	event_add(&link->read_event, NULL);
 	return POOL_REASON_NONE;
 }
@@ -188,8 +188,10 @@ link_give(struct link *link, struct req *req, bool more)
 	req->end = link->queued += total;
 	TAILQ_INSERT_TAIL(&link->reqs, req, in_handler);
 	link->given++;
-	if (TAILQ_FIRST(&link->reqs) == req)
+	if (link->inside++ == 0) {
 		link_start_clock(link);
+		link->since = clock_now(); /* the turn may have begun long ago */
+	}
 	if (!more && buf_length(&link->unwritten) == 0 && !link->input_closed) {
 		/* The usual case: straight from where it was read, nothing is copied. */
 		n = writev(link->in, pieces, 3);
@@ -239,6 +241,8 @@ link_take_reply(struct link *link, const struct codec_message *reply)
 		return false;
 	}
 	TAILQ_REMOVE(&link->reqs, req, in_handler);
+	link->inside--;
+	link->replies++;
 	req->link = NULL;
 	link->answered = true;
 	if (TAILQ_EMPTY(&link->reqs))
@@ -317,7 +321,12 @@ link_read(struct link *link)
 	}
 	if (n < 0)
 		return errno == EINTR;
+	link->replies = 0;
 	link_take_bytes(link, worker->scratch, (size_t)n);
+	if (link->held && link->replies > 0) {
+		link->hooks->on_replies(link, worker->now - link->since, link->replies);
+		link->since = worker->now;
+	}
 	if (link->held && TAILQ_EMPTY(&link->reqs)) {
 		/* A full read may have left something: that would be babble. */
 		enum pool_reason reason =

@@ -35,6 +35,9 @@ struct link {
 	bool held; /* this worker has the lease, which is `grant` */
 	struct pool_grant grant;
 	unsigned given;       /* messages of this lease */
+	unsigned inside;      /* of these not answered */
+	unsigned replies;     /* in this read */
+	uint64_t since;       /* when the first was given, or the last replies were read */
 	struct req_list reqs; /* owns; given and not answered, oldest first */
 	struct buf unwritten; /* bytes for its stdin */
 	struct buf reply;     /* a reply that is not whole yet */
@@ -50,6 +53,8 @@ struct link {
 struct link_hooks {
 	/* The oldest request was answered; called before the lease may be passed on. */
 	void (*on_reply)(struct link *link, struct req *req, const char *data, size_t length);
+	/* So many replies were read at once, `elapsed` ns after those before or the question. */
+	void (*on_replies)(struct link *link, uint64_t elapsed, unsigned replies);
 	/* Nothing is under way any more and the instance is quiet. */
 	void (*on_quiet)(struct link *link);
 	/* The contract is broken, or the instance is dead (POOL_REASON_CLOSED). */

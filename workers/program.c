@@ -10,7 +10,6 @@
 
 #include <stddef.h>
 
-#define PROGRAM_AHEAD_MAX 64 /* tickets sent ahead in one go */
 #define PROGRAM_MUTE_TIME (5 * CLOCK_SECOND)
 
 static void program_again(struct program *program, struct req *req);
@@ -24,8 +23,10 @@ static struct link_list program_ended = TAILQ_HEAD_INITIALIZER(program_ended);
 static void
 program_end_link(struct program *program, struct link *link)
 {
-	if (program->links[link->slot] == link)
+	if (program->links[link->slot] == link) {
 		program->links[link->slot] = NULL;
+		program->instances--;
+	}
 	TAILQ_INSERT_TAIL(&program_ended, link, entry);
 }
 
@@ -72,6 +73,7 @@ program_wait(struct program *program, struct req *req)
 
 	req->lost = false;
 	req_keep(req);
+	program->waiting_count++;
 	while (after != NULL && after->ticket.arrival > req->ticket.arrival)
 		after = TAILQ_PREV(after, req_list, in_handler);
 	if (after == NULL)
@@ -85,9 +87,10 @@ program_wait(struct program *program, struct req *req)
 	deadline_set(&program->queue, &req->deadline, req->deadline.when);
 }
 
-static void
+void
 program_stop_waiting(struct program *program, struct req *req)
 {
+	program->waiting_count--;
 	TAILQ_REMOVE(&program->waiting, req, in_handler);
 	deadline_clear(&req->deadline);
 }
@@ -106,36 +109,10 @@ program_find_waiting(struct program *program, uint64_t arrival)
 
 /* ---- giving messages ---- */
 
-/* Adds this worker's oldest waiting requests to the lease, as far as `concurrency` allows. */
-static void
-program_send_ahead(struct program *program, struct link *link)
-{
-	struct pool_ticket tickets[PROGRAM_AHEAD_MAX];
-	unsigned room = program->service->conf->concurrency - link->given, count = 0, went;
-	struct req *req;
-
-	if (link->given >= program->service->conf->concurrency)
-		return;
-	TAILQ_FOREACH (req, &program->waiting, in_handler) {
-		if (count == room || count == PROGRAM_AHEAD_MAX)
-			break;
-		tickets[count++] = req->ticket;
-	}
-	if (count == 0)
-		return;
-	went = pool_send_ahead(program->pool, &link->grant, tickets, count);
-	while (went-- > 0) {
-		req = TAILQ_FIRST(&program->waiting);
-		program_stop_waiting(program, req);
-		link_give(link, req, true);
-	}
-	link_flush(link);
-}
-
 static void
 program_give(struct program *program, struct link *link, struct req *req)
 {
-	bool more = program->service->conf->concurrency > 1 && !TAILQ_EMPTY(&program->waiting);
+	bool more = program_may_send_ahead(program);
 
 	req->ticket.arrival = link->grant.arrival;
 	link_give(link, req, more);
@@ -234,6 +211,12 @@ program_granted(struct program *program, struct pool_grant *grant)
 /* ---- what links report ---- */
 
 static void
+program_on_replies(struct link *link, uint64_t elapsed, unsigned replies)
+{
+	pace_note(&link->program->pace, elapsed, replies);
+}
+
+static void
 program_on_reply(struct link *link, struct req *req, const char *data, size_t length)
 {
 	pool_count_served(link->program->pool, &link->grant);
@@ -297,6 +280,7 @@ program_break(struct link *link, enum pool_reason reason)
 
 static const struct link_hooks program_link_hooks = {
     .on_reply = program_on_reply,
+    .on_replies = program_on_replies,
     .on_quiet = program_on_quiet,
     .on_broken = program_break,
 };
@@ -307,7 +291,6 @@ void
 program_enter(struct program *program, struct req *req)
 {
 	struct pool_grant grant;
-	struct link *link;
 
 	switch (pool_enter(program->pool, program->service->worker->now, &req->ticket, &grant)) {
 	case POOL_GRANTED:
@@ -315,9 +298,7 @@ program_enter(struct program *program, struct req *req)
 		break;
 	case POOL_WAITING:
 		program_wait(program, req);
-		if (program->service->conf->concurrency > 1)
-			TAILQ_FOREACH (link, &program->held, entry)
-				program_send_ahead(program, link);
+		program_send_later(program);
 		break;
 	case POOL_BUSY:
 		req_fail(req, OUTCOME_BUSY);
@@ -364,8 +345,10 @@ program_on_instance(struct program *program, const struct msg_instance *instance
 
 	program->links[instance->slot] = link_new(program, &program_link_hooks, instance->slot,
 	    instance->incarnation, instance->pid, in, out);
-	if (old == NULL)
+	if (old == NULL) {
+		program->instances++;
 		return;
+	}
 	old->gone = true;
 	if (!old->held)
 		program_end_link(program, old);

@@ -8,6 +8,7 @@
 #include "ipc/msg.h"
 #include "workers/deadline.h"
 #include "workers/link.h"
+#include "workers/pace.h"
 #include "workers/req.h"
 
 #include <stdbool.h>
@@ -19,11 +20,16 @@ struct service;
 TAILQ_HEAD(link_list, link);
 
 struct program {
-	struct service *service;             /* borrows */
-	struct pool *pool;                   /* borrows */
-	struct link **links;                 /* owns; the newest known of each slot, or NULL */
-	struct link_list held;               /* owns; with a lease, newest incarnation or not */
-	struct req_list waiting;             /* owns; with a ticket, oldest first */
+	struct service *service;   /* borrows */
+	struct pool *pool;         /* borrows */
+	struct link **links;       /* owns; the newest known of each slot, or NULL */
+	struct link_list held;     /* owns; with a lease, newest incarnation or not */
+	struct req_list waiting;   /* owns; with a ticket, oldest first */
+	unsigned waiting_count;    /* of `waiting` */
+	unsigned instances;        /* known and not gone */
+	struct pace pace;          /* of what its instances answered to this worker */
+	STAILQ_ENTRY(program) due; /* of program_ahead.c */
+	bool is_due;
 	struct deadline_line queue, running; /* of requests that wait; of links that are asked */
 };
 
@@ -45,6 +51,18 @@ void program_look(struct program *program);
 void program_tick(struct program *program);
 /* Whether a request waits or is under way. */
 bool program_is_busy(const struct program *program);
+/* program.c: a request leaves the line of this worker. */
+void program_stop_waiting(struct program *program, struct req *req);
+
+/* program_ahead.c: whether there is anything that may be sent ahead at all. */
+bool program_may_send_ahead(const struct program *program);
+/* Adds this worker's oldest waiting requests to the lease, as far as `concurrency` allows. */
+void program_send_ahead(struct program *program, struct link *link);
+/* A request has to wait: at the end of the turn, all that came in it are sent ahead at once. */
+void program_send_later(struct program *program);
+/* The end of the turn. */
+void program_send_due(void);
+
 /* Frees links that ended in this turn. */
 void program_free_ended(void);
 

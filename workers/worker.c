@@ -186,6 +186,7 @@ worker_turn(struct worker *worker)
 		TAILQ_REMOVE(&worker->turn, busy, in_turn);
 		conn_turn(busy->conn);
 	}
+	program_send_due();
 	access_turn(worker);
 	conn_free_closed(worker);
 	program_free_ended();

@@ -15,7 +15,7 @@ from swarm import Swarm
 
 
 def wild(**keys):
-    return pool(program("wild.py"), **keys)
+    return pool(program("wild.py"), **{"concurrency": 1, **keys})
 
 
 def wait_busy(daemon, count=1):
@@ -336,8 +336,8 @@ def test_concurrency(start):
     assert 1 < max(sizes) <= 8, "several at once, and never more than N"
 
 
-def test_concurrency_is_one_by_default(start):
-    daemon = start({"batch": pool(program("batch.py"))})
+def test_concurrency_of_one(start):
+    daemon = start({"batch": pool(program("batch.py"), concurrency=1)})
     client = daemon.connect(timeout=15).send(b"".join(b"%d\n" % n for n in range(50)))
     assert client.lines(50) == [b"%d 1" % n for n in range(50)]
 

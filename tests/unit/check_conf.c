@@ -43,7 +43,7 @@ START_TEST(test_defaults)
 	ck_assert_uint_eq(service->max_requests, 0);
 	ck_assert_uint_eq(service->max_age, 0);
 	ck_assert_uint_eq(service->max_memory, 0);
-	ck_assert_uint_eq(service->concurrency, 1);
+	ck_assert_uint_eq(service->concurrency, CONF_CONCURRENCY_AUTO);
 	ck_assert_uint_eq(service->start_rate, 10);
 	ck_assert_uint_eq(service->stop_timeout, 5 * SECOND);
 	ck_assert_int_eq(service->on_cancel, ON_CANCEL_FINISH);

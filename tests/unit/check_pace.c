@@ -1,0 +1,176 @@
+/* Tests of the pace: cheap programs get many messages at once, dear and moody ones get one. */
+#include "workers/pace.h"
+
+#include <check.h>
+#include <stdlib.h>
+
+#define US   1000
+#define MS   1000000
+#define MOST 32
+
+static struct pace pace;
+
+static void
+setup(void)
+{
+	pace = (struct pace){0};
+}
+
+static void
+note(uint64_t elapsed, unsigned replies, unsigned times)
+{
+	while (times-- > 0)
+		pace_note(&pace, elapsed, replies);
+}
+
+/* Messages of a whole lease. */
+static unsigned
+lease(void)
+{
+	return pace_room(&pace, 0, 0, 0, MOST);
+}
+
+START_TEST(test_nothing_is_known)
+{
+	ck_assert_uint_eq(lease(), 1);
+	ck_assert_uint_eq(pace_room(&pace, 1, 0, 0, MOST), 0);
+	ck_assert_uint_eq(pace_room(&pace, 1, 1, 0, MOST), 0);
+	ck_assert_uint_gt(pace_guess(&pace), PACE_BUDGET);
+}
+END_TEST
+
+START_TEST(test_cheap)
+{
+	/* The first one paid for the start. */
+	note(30 * MS, 1, 1);
+	ck_assert_uint_eq(lease(), 1);
+	note(10 * US, 1, 1000);
+	ck_assert_uint_eq(lease(), MOST);
+	ck_assert_uint_eq(pace_room(&pace, 30, 0, 0, MOST), 2);
+	ck_assert_uint_eq(pace_room(&pace, 30, 30, 0, MOST), 2);
+	ck_assert_uint_eq(pace_room(&pace, MOST, 0, 0, MOST), 0);
+	/* Many at once count as many. */
+	note(100 * US, 10, 100);
+	ck_assert_uint_eq(lease(), MOST);
+	ck_assert_uint_lt(pace_guess(&pace), 12 * US);
+	note(1000 * US, 100, 10);
+	ck_assert_uint_lt(pace_guess(&pace), 12 * US);
+}
+END_TEST
+
+START_TEST(test_dear)
+{
+	note(5 * MS, 1, 1);
+	ck_assert_uint_eq(lease(), 1);
+	note(5 * MS, 1, 1000);
+	ck_assert_uint_eq(lease(), 1);
+	ck_assert_uint_eq(pace_room(&pace, 1, 1, 0, MOST), 0);
+}
+END_TEST
+
+/* The whole lease fits into the budget, and nothing more than that. */
+START_TEST(test_between)
+{
+	note(300 * US, 1, 1000);
+	ck_assert_uint_eq(lease(), 3);
+	note(400 * US, 1, 1000);
+	ck_assert_uint_eq(lease(), 2);
+	note(501 * US, 1, 1000);
+	ck_assert_uint_eq(lease(), 1);
+}
+END_TEST
+
+START_TEST(test_becomes_dear)
+{
+	note(10 * US, 1, 1000);
+	note(5 * MS, 1, 1);
+	ck_assert_uint_le(lease(), 2);
+	note(5 * MS, 1, 1);
+	ck_assert_uint_eq(lease(), 1);
+}
+END_TEST
+
+START_TEST(test_becomes_cheap)
+{
+	note(5 * MS, 1, 1000);
+	note(10 * US, 1, 700);
+	ck_assert_uint_ge(lease(), 16);
+}
+END_TEST
+
+/* Mostly cheap, sometimes dear: one by one, or nearly so. */
+START_TEST(test_moody)
+{
+	for (unsigned i = 0; i < 5000; i++) {
+		note(i % 10 == 0 ? 5 * MS : 10 * US, 1, 1);
+		if (i > 100)
+			ck_assert_uint_eq(lease(), 1);
+	}
+	setup();
+	for (unsigned i = 0; i < 5000; i++) {
+		note(i % 100 == 0 ? 5 * MS : 10 * US, 1, 1);
+		ck_assert_uint_le(lease(), 3);
+	}
+}
+END_TEST
+
+/* A dear one now and then is forgotten: it may have been the machine. */
+START_TEST(test_forgets)
+{
+	note(10 * US, 1, 1000);
+	note(5 * MS, 1, 1);
+	note(10 * US, 1, 400);
+	ck_assert_uint_ge(lease(), 16);
+}
+END_TEST
+
+/* Behind one that runs already, only as many as fit into the rest of the time. */
+START_TEST(test_running)
+{
+	note(20 * US, 1, 1000);
+	ck_assert_uint_eq(pace_room(&pace, 1, 1, 0, MOST), MOST - 1);
+	ck_assert_uint_le(pace_room(&pace, 1, 1, 900 * US, MOST), 4);
+	ck_assert_uint_ge(pace_room(&pace, 1, 1, 900 * US, MOST), 1);
+	ck_assert_uint_eq(pace_room(&pace, 1, 1, MS, MOST), 0);
+	ck_assert_uint_eq(pace_room(&pace, 1, 1, UINT64_MAX, MOST), 0);
+}
+END_TEST
+
+START_TEST(test_extremes)
+{
+	note(0, 1, 1000);
+	ck_assert_uint_eq(lease(), MOST);
+	note(UINT64_MAX, 1, 1);
+	ck_assert_uint_eq(lease(), 1);
+	setup();
+	note(UINT64_MAX, 4000000000U, 3);
+	ck_assert_uint_eq(lease(), 1);
+	ck_assert_uint_eq(pace_room(&pace, 0, 0, 0, 0), 0);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("pace");
+	TCase *cases = tcase_create("pace");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_checked_fixture(cases, setup, NULL);
+	tcase_add_test(cases, test_nothing_is_known);
+	tcase_add_test(cases, test_cheap);
+	tcase_add_test(cases, test_dear);
+	tcase_add_test(cases, test_between);
+	tcase_add_test(cases, test_becomes_dear);
+	tcase_add_test(cases, test_becomes_cheap);
+	tcase_add_test(cases, test_moody);
+	tcase_add_test(cases, test_forgets);
+	tcase_add_test(cases, test_running);
+	tcase_add_test(cases, test_extremes);
+	suite_add_tcase(suite, cases);
+	srunner_run_all(runner, CK_NORMAL);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed == 0 ? 0 : 1;
+}

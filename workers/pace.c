@@ -1,0 +1,61 @@
+/*
+ * A moving mean and a moving mean deviation of what one message takes. Pure arithmetic: owns
+ * nothing, knows no clock, gives nothing to anybody.
+ */
+#include "workers/pace.h"
+
+#define PACE_MEMORY 64 /* messages that count: what was longer ago fades */
+#define PACE_CARE   8  /* deviations on top of the mean */
+
+void
+pace_note(struct pace *pace, uint64_t elapsed, unsigned replies)
+{
+	double time = (double)elapsed, weight = replies, off;
+
+	/* Who answers hundreds at once is not known better for that. */
+	if (replies > PACE_MEMORY) {
+		time *= (double)PACE_MEMORY / weight;
+		weight = PACE_MEMORY;
+	}
+	if (pace->known == 0) {
+		pace->mean = time / weight;
+		pace->deviation = pace->mean / 2;
+		pace->known = (unsigned)weight;
+		return;
+	}
+	pace->known += (unsigned)weight;
+	if (pace->known > PACE_MEMORY)
+		pace->known = PACE_MEMORY;
+	off = time - weight * pace->mean;
+	pace->mean += off / pace->known;
+	pace->deviation += ((off < 0 ? -off : off) - weight * pace->deviation) / pace->known;
+}
+
+uint64_t
+pace_guess(const struct pace *pace)
+{
+	if (pace->known == 0)
+		return PACE_BUDGET + 1;
+	return (uint64_t)(pace->mean + PACE_CARE * pace->deviation) + 1;
+}
+
+unsigned
+pace_room(const struct pace *pace, unsigned given, unsigned inside, uint64_t running, unsigned most)
+{
+	uint64_t guess = pace_guess(pace), fit = PACE_BUDGET / guess, soon;
+
+	if (fit < 1)
+		fit = 1;
+	if (fit > most)
+		fit = most;
+	if (given >= fit)
+		return 0;
+	fit -= given;
+	if (inside == 0)
+		return (unsigned)fit;
+	/* The oldest is under way already, and perhaps it is a dear one. */
+	soon = running < PACE_BUDGET ? (PACE_BUDGET - running) / guess : 0;
+	if (soon <= inside)
+		return 0;
+	return (unsigned)(fit < soon - inside ? fit : soon - inside);
+}
