@@ -34,6 +34,7 @@
 struct option; /* common/option.h */
 
 enum on_cancel { ON_CANCEL_FINISH, ON_CANCEL_KILL };
+enum ack { ACK_NONE, ACK_WRITTEN, ACK_SYNCED };
 enum ready { READY_START, READY_LINE };
 
 /* A resource limit for instances; `set` is false where the option was not given. */
@@ -93,6 +94,11 @@ struct conf_service {
 	uint64_t max_age, max_memory; /* of an instance */
 	uint64_t stop_timeout;
 	enum on_cancel on_cancel;
+
+	/* handler = collect */
+	char *file; /* owns; absolute */
+	enum ack ack;
+	uint64_t rotate_size; /* bytes; 0: never */
 
 	/* limits; they are totals of the whole daemon */
 	unsigned queue;

@@ -94,6 +94,8 @@ bool conf_read(struct conf_build *build, FILE *file);
 void conf_check(struct conf_build *build);
 /* conf_program.c: directory, command and environment become what exec needs. */
 void conf_program(struct conf_build *build, unsigned section);
+/* conf_collect.c: the file to collect in, and when a record may be acknowledged. */
+void conf_collect(struct conf_build *build, unsigned section);
 /* conf_files.c: a number that changes with the program's files. */
 uint64_t conf_files(const struct conf_service *service);
 /* conf_user.c: the names of user and group become ids. */

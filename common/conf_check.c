@@ -57,21 +57,24 @@ conf_check_pair(struct conf_build *build, unsigned section)
 		    protocol_name(service->protocol));
 }
 
-/* Another handler than a program has no use for a program's keys: somebody expects something. */
+/* A handler has no use for another one's keys: somebody expects something. */
 static void
-conf_check_no_program(struct conf_build *build, unsigned section)
+conf_check_foreign(struct conf_build *build, unsigned section)
 {
-	struct conf_service *service = conf_check_service(build, section);
+	enum handler_kind handler = conf_check_service(build, section)->handler;
 
-	service->instances_min = service->instances = 0;
 	for (unsigned i = 0; i < option_count(); i++) {
 		const struct option *option = option_at(i);
+		unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT);
 
-		if ((option->flags & OPTION_PROGRAM) &&
+		if (option->scope == OPTION_SERVICE && !option_is_for(option, handler) &&
 		    conf_is_given(build->conf, section, option->key))
 			conf_build_refuse(build, section, option,
-			    "is for handler program alone; the handler is %s",
-			    handler_name(service->handler));
+			    "is for %s alone; the handler is %s",
+			    only == OPTION_PROGRAM   ? "handler program"
+			    : only == OPTION_COLLECT ? "handler collect"
+						     : "the handlers program and collect",
+			    handler_name(handler));
 	}
 }
 
@@ -126,12 +129,17 @@ conf_check_ids(struct conf_build *build, unsigned section)
 static void
 conf_check_handler(struct conf_build *build, unsigned section)
 {
+	struct conf_service *service = conf_check_service(build, section);
+
 	if (!conf_is_good(build->conf, section, "handler"))
 		return;
-	if (conf_check_service(build, section)->handler == HANDLER_PROGRAM)
+	conf_check_foreign(build, section);
+	if (service->handler == HANDLER_PROGRAM)
 		conf_check_program(build, section);
 	else
-		conf_check_no_program(build, section);
+		service->instances_min = service->instances = 0;
+	if (service->handler == HANDLER_COLLECT)
+		conf_collect(build, section);
 }
 
 /* ---- addresses ---- */

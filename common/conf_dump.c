@@ -97,14 +97,14 @@ conf_value_text(const struct conf *conf, unsigned section, const struct option *
 	return mem_printf("%u", range[0]);
 }
 
-/* Whether the option means anything in its section: a program's keys do for programs alone. */
+/* Whether the option means anything in its section. */
 static bool
 conf_dump_applies(const struct conf *conf, unsigned section, const struct option *option)
 {
 	if (option->scope != conf_scope(section))
 		return false;
-	return !(option->flags & OPTION_PROGRAM) ||
-	       conf->services[section - 1].handler == HANDLER_PROGRAM;
+	return section == CONF_HOSTLER ||
+	       option_is_for(option, conf->services[section - 1].handler);
 }
 
 /* ---- one by one ---- */

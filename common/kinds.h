@@ -28,6 +28,7 @@ enum protocol_kind {
 #define HANDLERS(X)                                                                                \
 	X(ECHO, echo, WITH_STREAM | WITH_LINE | WITH_FRAME, "replies with the request")            \
 	X(DISCARD, discard, WITH_STREAM | WITH_LINE | WITH_FRAME, "reads and says nothing")        \
+	X(COLLECT, collect, WITH_STREAM | WITH_LINE | WITH_FRAME, "appends messages to a file")    \
 	X(PROGRAM, program, WITH_LINE | WITH_FRAME, "a program of yours, in a warm pool")
 
 enum handler_kind {

@@ -77,6 +77,13 @@ static const char *const option_cancels[] = {
     NULL,
 };
 
+static const char *const option_acks[] = {
+    [ACK_NONE] = "none",
+    [ACK_WRITTEN] = "written",
+    [ACK_SYNCED] = "synced",
+    NULL,
+};
+
 static const char *const option_answers[] = {"no", "yes", NULL};
 
 static const char *const option_disciplines[] = {"strict", NULL};
@@ -236,14 +243,33 @@ static const struct option option_table[] = {
 	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "finish",
 	.help = "What becomes of a running request whose client has left: it is finished and its "
 		"reply dropped, or its instance is killed."},
-    {SERVICE("queue", queue), COUNT(1, CONF_QUEUE_MAX), .flags = OPTION_PROGRAM | OPTION_LIMIT,
-	.fallback = "1024", .help = "Requests that may wait for an instance; one more is refused."},
+    {SERVICE("file", file), TEXT, .flags = OPTION_COLLECT | OPTION_LIMIT,
+	.example = "/var/spool/hostler/records", .otherwise = "required with handler = collect",
+	.help = "The file that whole messages are appended to: a line with its LF, a frame with "
+		"its length in front, the bytes of a stream as they come. A relative path belongs "
+		"to the folder of the configuration file. The file is made with mode 0640; signal "
+		"USR1 opens it anew. Nobody else may write to it."},
+    {SERVICE("ack", ack), CHOICE(option_acks), .flags = OPTION_COLLECT | OPTION_LIMIT,
+	.fallback = "none",
+	.help = "When a message that is collected is answered with OK: never, once all of it is "
+		"written to the file, or once it is on the disk, which fdatasync(2) said after "
+		"that. ERR failed tells that it could not be. With none not even an error is "
+		"told; protocol stream knows none alone."},
+    {SERVICE("rotate_size", rotate_size), SIZE(0, 1048576 * GIB),
+	.flags = OPTION_COLLECT | OPTION_LIMIT, .fallback = "0", .example = "256M",
+	.help = "A file that has become as large as this is renamed to FILE.TIME, and a new one "
+		"is begun. 0 is never."},
+    {SERVICE("queue", queue), COUNT(1, CONF_QUEUE_MAX),
+	.flags = OPTION_PROGRAM | OPTION_COLLECT | OPTION_LIMIT, .fallback = "1024",
+	.help = "Requests that may wait for an instance, or to be written and synced where they "
+		"are collected and acknowledged; one more is refused."},
     {SERVICE("queue_timeout", queue_timeout), DURATION(MS, 365 * DAY),
 	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "10s",
 	.help = "How long a request may wait for an instance."},
     {SERVICE("request_timeout", request_timeout), DURATION(MS, 365 * DAY),
-	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "30s",
-	.help = "How long an instance may take for a request; then it is killed."},
+	.flags = OPTION_PROGRAM | OPTION_COLLECT | OPTION_LIMIT, .fallback = "30s",
+	.help = "How long an instance may take for a request; then it is killed. How long it may "
+		"take to acknowledge what is collected; it may still be written."},
     {SERVICE("idle_timeout", idle_timeout), DURATION(MS, 365 * DAY), .flags = OPTION_LIMIT,
 	.fallback = "5m", .help = "A connection on which nothing happens for so long is closed."},
     {SERVICE("message_timeout", message_timeout), DURATION(MS, 365 * DAY), .flags = OPTION_LIMIT,
@@ -373,6 +399,15 @@ option_suggest(enum option_scope scope, const char *key)
 		}
 	}
 	return best;
+}
+
+bool
+option_is_for(const struct option *option, enum handler_kind handler)
+{
+	unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT);
+
+	return only == 0 || (handler == HANDLER_PROGRAM && (only & OPTION_PROGRAM)) ||
+	       (handler == HANDLER_COLLECT && (only & OPTION_COLLECT));
 }
 
 unsigned

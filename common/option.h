@@ -5,6 +5,7 @@
 #ifndef COMMON_OPTION_H
 #define COMMON_OPTION_H
 
+#include "common/kinds.h"
 #include "common/unit.h"
 
 #include <stdbool.h>
@@ -31,6 +32,7 @@ enum option_type {
 #define OPTION_LIMIT    8u  /* a limit: another value needs no new pool */
 #define OPTION_RESTART  16u /* a running daemon keeps its value: another one needs a restart */
 #define OPTION_SELF     32u /* OPTION_AUTO: auto is no number but a manner; kept as 0 */
+#define OPTION_COLLECT  64u /* makes sense with handler = collect alone; or with both of them */
 
 #define OPTION_WORKERS_MAX UINT64_MAX /* as `max`: see option_max() */
 
@@ -60,6 +62,8 @@ const char *option_suggest(enum option_scope scope, const char *key);
 bool option_is_near(const char *text, const char *word);
 /* The largest number on this machine: for `workers` it depends on the CPUs. */
 uint64_t option_max(const struct option *option);
+/* Whether the option means anything to services with this handler. */
+bool option_is_for(const struct option *option, enum handler_kind handler);
 /* CPUs that are online, at least 1. */
 unsigned option_cpus(void);
 

@@ -40,7 +40,11 @@
 	X(idle_cut, "connections cut by idle_timeout")                                             \
 	X(slow_cut, "connections cut by message_timeout or write_timeout")                         \
 	X(full_pauses, "times accepting stopped at max_connections")                               \
-	X(fd_pauses, "times accepting stopped for want of descriptors")
+	X(fd_pauses, "times accepting stopped for want of descriptors")                            \
+	X(collected, "messages written to the file that they are collected in")                    \
+	X(uncollected, "messages that could not be written there, or not synced")                  \
+	X(collected_bytes, "bytes written to that file")                                           \
+	X(syncs, "times that file was synced")
 
 enum counter {
 #define X(name, help) COUNTER_##name,

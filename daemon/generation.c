@@ -79,15 +79,18 @@ static bool
 generation_has_fds(const struct generation *generation, struct conf_errors *errors)
 {
 	const struct conf *conf = generation->conf;
-	unsigned listens = 0, instances = 0, need;
+	unsigned listens = 0, instances = 0, files = 0, need;
 	const struct service *service;
 	struct rlimit limit;
 
-	for (unsigned i = 0; i < conf->service_count; i++)
+	for (unsigned i = 0; i < conf->service_count; i++) {
 		listens += conf->services[i].listens;
+		files += conf->services[i].handler == HANDLER_COLLECT;
+	}
 	TAILQ_FOREACH (service, &generation->master->services, entry)
 		instances += generation_instances(generation, service);
-	need = GENERATION_FDS + generation->master->ids + listens + conf->workers + 3 * instances;
+	need = GENERATION_FDS + generation->master->ids + listens + conf->workers + 3 * instances +
+	       COLLECT_FDS * files;
 	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)
 		return true;
 	conf_errors_add(errors,
@@ -178,6 +181,7 @@ generation_new(struct master *master, struct conf *conf, const struct generation
 	good = generation_add_services(generation, before, diff, errors);
 	good = generation_has_fds(generation, errors) && good;
 	good = logs_open(&generation->logs, conf, old, errors) && good;
+	good = collect_open(&generation->collects, master, conf, errors) && good;
 	good = listen_open(
 		   &generation->listen, conf, before != NULL ? &before->listen : NULL, errors) &&
 	       good;
@@ -194,6 +198,7 @@ generation_free(struct generation *generation)
 {
 	listen_free(&generation->listen);
 	logs_close(&generation->logs);
+	collect_close(&generation->collects, generation->master);
 	for (unsigned i = 0; generation->services != NULL && i < generation->conf->service_count;
 	     i++)
 		if (generation->services[i] != NULL)

@@ -12,6 +12,7 @@
 
 #include "common/conf.h"
 #include "common/conf_diff.h"
+#include "daemon/collect.h"
 #include "daemon/listen.h"
 #include "daemon/logs.h"
 #include "daemon/slot.h"
@@ -48,6 +49,7 @@ struct generation {
 
 	struct listen_set listen;
 	struct logs logs;
+	struct collect_set collects;
 	struct slot *slots;  /* owns; as many as there may ever be */
 	unsigned slot_count; /* that were in use */
 	unsigned wanted;     /* workers */

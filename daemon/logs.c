@@ -176,6 +176,8 @@ logs_reopen(struct master *master, char *why, size_t why_size)
 	}
 	TAILQ_FOREACH (generation, &master->generations, entry)
 		logs_reopen_all(&generation->logs, &trouble);
+	if (!collect_reopen(master, trouble.any ? NULL : why, why_size))
+		trouble.any = true;
 	if (!trouble.any)
 		log_info("logs are reopened");
 	logs_tell_all(master);

@@ -10,6 +10,7 @@
 
 #include "common/conf.h"
 #include "common/stats.h"
+#include "daemon/collect.h"
 #include "daemon/control.h"
 #include "daemon/generation.h"
 #include "daemon/guardian.h"
@@ -57,6 +58,8 @@ struct master {
 	struct generation *current;         /* borrows; the one that accepts */
 	unsigned generation_number;         /* of the newest */
 	struct service_list services;       /* owns; of all generations */
+	struct collect_files files;         /* owns; that services collect in */
+	uint32_t file_number;               /* of the newest of them */
 	struct reload reload;
 	unsigned logs_version; /* rises when workers must be told of their logs */
 

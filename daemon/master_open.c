@@ -172,6 +172,7 @@ master_open(struct master *master, struct conf *conf)
 	master->pid_path = conf->pid_file != NULL ? mem_strdup(conf->pid_file) : NULL;
 	TAILQ_INIT(&master->generations);
 	TAILQ_INIT(&master->services);
+	TAILQ_INIT(&master->files);
 	master->pid = getpid();
 	master->started = clock_now();
 	master->pidfile = -1;

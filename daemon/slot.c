@@ -134,6 +134,8 @@ slot_reset(struct slot *slot, unsigned id)
 	slot->ping = 0;
 	logs_know(slot);
 	memset(slot->told, 0, slot->generation->place_count * sizeof(*slot->told));
+	memset(
+	    slot->files_told, 0, slot->generation->conf->service_count * sizeof(*slot->files_told));
 }
 
 static void
@@ -328,7 +330,9 @@ slot_open(struct slot *slot, struct generation *generation, unsigned place)
 	    .place = place,
 	    .since = generation->since,
 	    .channel = -1,
-	    .told = mem_alloc(generation->place_count + 1, sizeof(*slot->told))};
+	    .told = mem_alloc(generation->place_count + 1, sizeof(*slot->told)),
+	    .files_told =
+		mem_alloc(generation->conf->service_count + 1, sizeof(*slot->files_told))};
 }
 
 void
@@ -336,4 +340,5 @@ slot_close(struct slot *slot)
 {
 	slot_hang_up(slot);
 	free(slot->told);
+	free(slot->files_told);
 }

@@ -52,12 +52,13 @@ struct slot {
 	uint64_t drain_by; /* else it is killed; 0 for never */
 	unsigned logs_version; /* what of the logs it was told, or is being told, see logs_tell() */
 	unsigned logs_next;
-	uint64_t behind;    /* since when the channel is full; 0 when it is not */
-	uint64_t ping;      /* number of the newest PING */
-	uint64_t next_ping; /* when the next is due */
-	uint64_t asked;     /* when the oldest unanswered PING went out; 0 for none */
-	uint64_t check;     /* a PING that must be answered ... */
-	uint64_t check_by;  /* ... by this time, because a lock is stuck; 0 for none */
+	uint32_t *files_told; /* owns; of each service the number of the file that it knows */
+	uint64_t behind;      /* since when the channel is full; 0 when it is not */
+	uint64_t ping;        /* number of the newest PING */
+	uint64_t next_ping;   /* when the next is due */
+	uint64_t asked;       /* when the oldest unanswered PING went out; 0 for none */
+	uint64_t check;       /* a PING that must be answered ... */
+	uint64_t check_by;    /* ... by this time, because a lock is stuck; 0 for none */
 	char last_exit[128];
 };
 

@@ -109,7 +109,7 @@ slot_tell_rest(struct slot *slot)
 {
 	static const struct msg start = {.type = MSG_START}, accept = {.type = MSG_ACCEPT};
 	bool serves = slot->generation->state == GENERATION_RUNNING;
-	bool fits = slot_tell_instances(slot) && logs_tell(slot);
+	bool fits = slot_tell_instances(slot) && collect_tell(slot) && logs_tell(slot);
 
 	if (fits && !slot->start_told)
 		fits = slot->start_told = slot_send(slot, &start, NULL);
@@ -276,6 +276,8 @@ slot_heard(struct slot *slot, const struct msg *msg, uint64_t now)
 	case MSG_LOCK_STUCK:
 	case MSG_POOL_DAMAGED:
 		return slot_heard_trouble(slot, msg, now);
+	case MSG_ROTATE:
+		return collect_heard(slot, &msg->file, now);
 	case MSG_LISTED:
 		return listing_heard(slot->master->listing, slot, msg);
 	default:

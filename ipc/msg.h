@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 #define MSG_TEXT_MAX 256 /* bytes of a text with its NUL */
-#define MSG_FDS_MAX  2
+#define MSG_FDS_MAX  3
 
 enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
 
@@ -21,6 +21,7 @@ enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
 	X(LOCK_STUCK, 103, MSG_FROM_WORKER, msg_pool, 0)                                           \
 	X(POOL_DAMAGED, 104, MSG_FROM_WORKER, msg_pool, 0)                                         \
 	X(LISTED, 105, MSG_FROM_WORKER, msg_listed, 0)                                             \
+	X(ROTATE, 106, MSG_FROM_WORKER, msg_file, 0)                                               \
 	X(PING, 200, MSG_FROM_MASTER, msg_number, 0)                                               \
 	X(DRAIN, 201, MSG_FROM_MASTER, msg_number, 0)                                              \
 	X(INSTANCE, 202, MSG_FROM_MASTER, msg_instance, 2)                                         \
@@ -28,7 +29,8 @@ enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
 	X(START, 204, MSG_FROM_MASTER, msg_empty, 0)                                               \
 	X(ACCEPT, 205, MSG_FROM_MASTER, msg_empty, 0)                                              \
 	X(LOG, 206, MSG_FROM_MASTER, msg_log, 1)                                                   \
-	X(LIST, 207, MSG_FROM_MASTER, msg_list, 1)
+	X(LIST, 207, MSG_FROM_MASTER, msg_list, 1)                                                 \
+	X(FILE, 208, MSG_FROM_MASTER, msg_file, 3)
 
 enum msg_type {
 #define X(constant, value, sender, payload, fds) MSG_##constant = value,
@@ -66,6 +68,18 @@ struct msg_log {
 };
 
 /*
+ * FILE: what the service collects goes here from now on; with it come the file, the page that all
+ * who write to it share, and its folder (ipc/ledger.h). ROTATE: the worker wants another file than
+ * that one.
+ */
+struct msg_file {
+	uint32_t service;
+	uint32_t number; /* of the file: never that of another one */
+	uint32_t failed; /* ROTATE: 1 because it was given up, 0 because it is large enough */
+	uint32_t unused;
+};
+
+/*
  * The worker writes a JSON object in a line for each of its connections, the oldest first, into the
  * file that came with LIST; LISTED says how many bytes there are now.
  */
@@ -93,6 +107,7 @@ struct msg {
 		struct msg_pool pool;
 		struct msg_instance instance;
 		struct msg_log log;
+		struct msg_file file;
 		struct msg_list list;
 		struct msg_listed listed;
 	};

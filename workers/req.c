@@ -155,7 +155,7 @@ req_deliver(struct req *req, const char *data, size_t length)
 	conn->busy->under_way--;
 	if (req->outcome == OUTCOME_REPLY && !proto->reply(conn, req, data, length))
 		req->outcome = OUTCOME_BAD;
-	if (outcome_text(req->outcome) != NULL) {
+	if (outcome_text(req->outcome) != NULL && !req->mute) {
 		proto->refuse(conn, req, req->outcome);
 		length = strlen(outcome_text(req->outcome));
 	}

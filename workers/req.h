@@ -56,6 +56,8 @@ struct req {
 
 	char *client; /* owns; for the access log, once the client has left */
 
+	bool mute; /* nothing is said, whatever its outcome */
+
 	/* Of the handler that has it. */
 	TAILQ_ENTRY(req) in_handler;
 	struct link *link;  /* borrows; the instance that it was given to, else NULL */

@@ -13,6 +13,7 @@
 #include <sys/queue.h>
 
 struct access;
+struct collect;
 struct conn;
 struct conn_busy;
 struct event;
@@ -37,6 +38,7 @@ struct service {
 	struct stats_times *times;     /* borrows; likewise */
 	struct conn_list conns;        /* owns */
 	struct program *program;       /* owns; handler = program only */
+	struct collect *collect;       /* owns; handler = collect only */
 	struct deadline_line idles, messages, writes, lingers; /* of connections */
 };
 
@@ -70,6 +72,8 @@ void worker_wake(struct worker *worker, unsigned id);
 void worker_wake_master(struct worker *worker);
 void worker_lock_stuck(struct worker *worker, unsigned service);
 void worker_pool_damaged(struct worker *worker, unsigned service);
+/* The file that a service collects in was given up, or is large enough: asks for another one. */
+void worker_ask_file(struct worker *worker, unsigned service, uint32_t number, bool given_up);
 /* Something ended that the worker may have waited for before it may exit. */
 void worker_check_drained(struct worker *worker);
 

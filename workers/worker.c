@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "ipc/msg.h"
 #include "workers/access.h"
+#include "workers/collect.h"
 #include "workers/conn.h"
 #include "workers/handler.h"
 #include "workers/listener.h"
@@ -25,6 +26,7 @@
 #include <unistd.h>
 
 #define WORKER_FD_SPARE 64     /* descriptors that connections never get */
+#define WORKER_FD_FILES 8      /* of a service that collects: an eventfd, its file, the next one */
 #define WORKER_TICK_US  200000 /* how often a lost wake-up or a standing worker is looked for */
 
 void
@@ -78,8 +80,10 @@ worker_check_drained(struct worker *worker)
 	if (!worker->draining || worker->open > 0)
 		return;
 	for (unsigned i = 0; i < worker->start->conf->service_count; i++)
-		if (worker->services[i].program != NULL &&
-		    program_is_busy(worker->services[i].program))
+		if ((worker->services[i].program != NULL &&
+			program_is_busy(worker->services[i].program)) ||
+		    (worker->services[i].collect != NULL &&
+			collect_is_busy(worker->services[i].collect)))
 			return;
 	worker_send(worker, &(struct msg){.type = MSG_DRAINED});
 	worker_end(worker, 0, "drained");
@@ -106,6 +110,8 @@ worker_reserve_fds(const struct worker *worker, bool ever)
 	for (unsigned i = 0; i < worker->start->conf->service_count; i++) {
 		const struct service *service = &worker->services[i];
 
+		if (service->conf->handler == HANDLER_COLLECT)
+			reserve += WORKER_FD_FILES;
 		reserve +=
 		    2 * (ever && service->program != NULL ? pool_capacity(service->program->pool)
 							  : worker_count_instances(service));
@@ -187,6 +193,7 @@ worker_turn(struct worker *worker)
 		conn_turn(busy->conn);
 	}
 	program_send_due();
+	collect_turn();
 	access_turn(worker);
 	conn_free_closed(worker);
 	program_free_ended();
@@ -212,8 +219,8 @@ worker_loop(struct worker *worker)
 static void
 worker_ignore_signals(void)
 {
-	static const int ignored[] = {
-	    SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU, SIGWINCH};
+	static const int ignored[] = {SIGHUP, SIGINT, SIGQUIT, SIGPIPE, SIGUSR1, SIGUSR2, SIGTTIN,
+	    SIGTTOU, SIGWINCH, SIGXFSZ};
 
 	for (size_t i = 0; i < sizeof(ignored) / sizeof(ignored[0]); i++)
 		signal(ignored[i], SIG_IGN);

@@ -10,6 +10,7 @@
 #include "common/mem.h"
 #include "ipc/chan.h"
 #include "workers/access.h"
+#include "workers/collect.h"
 #include "workers/listing.h"
 #include "workers/program.h"
 #include "workers/worker.h"
@@ -114,6 +115,9 @@ worker_handle(struct worker *worker, const struct msg *msg, int fds[MSG_FDS_MAX]
 	case MSG_LOG:
 		access_on_log(worker, &msg->log, fds[0]);
 		break;
+	case MSG_FILE:
+		collect_on_file(worker, &msg->file, fds);
+		break;
 	case MSG_LIST:
 		listing_write(worker, &msg->list, fds[0]);
 		break;
@@ -204,6 +208,14 @@ worker_pool_damaged(struct worker *worker, unsigned service)
 {
 	worker_send(worker, &(struct msg){.type = MSG_POOL_DAMAGED, .pool = {.service = service}});
 	worker_answer_pings(worker);
+}
+
+void
+worker_ask_file(struct worker *worker, unsigned service, uint32_t number, bool given_up)
+{
+	worker_send(
+	    worker, &(struct msg){.type = MSG_ROTATE,
+			.file = {.service = service, .number = number, .failed = given_up}});
 }
 
 void
