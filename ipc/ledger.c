@@ -21,7 +21,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define LEDGER_LOOK (256 * 1024) /* bytes read at a time when a file is looked at */
+#define LEDGER_LOOK (256 * 1024)     /* bytes read at a time when a file is looked at */
+#define LEDGER_ASK  (100 * CLOCK_MS) /* between two who ask for another file */
 
 struct ledger_page {
 	pthread_mutex_t mutex;
@@ -467,6 +468,6 @@ ledger_may_ask(struct ledger *ledger, uint64_t now)
 {
 	uint64_t asked = atomic_load(&ledger->page->asked);
 
-	return (asked == 0 || now >= asked + CLOCK_SECOND) &&
+	return (asked == 0 || now >= asked + LEDGER_ASK) &&
 	       atomic_compare_exchange_strong(&ledger->page->asked, &asked, now);
 }

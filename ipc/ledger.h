@@ -65,7 +65,7 @@ void ledger_append(struct ledger *ledger, enum ledger_framing framing, size_t ta
 int ledger_sync(struct ledger *ledger, const char **what);
 /* Whether it was given up, by anybody. */
 bool ledger_is_given_up(const struct ledger *ledger);
-/* True for one caller a second among all processes: who may ask the master for another file. */
+/* True for one caller in a tenth of a second among all processes: who may ask for another file. */
 bool ledger_may_ask(struct ledger *ledger, uint64_t now);
 
 #endif

@@ -147,7 +147,7 @@ static const struct {
     {"[service a]\nlisten=80\nprotocol=lines\nhandler=proxy\n",
 	"t.conf:3: [service a] protocol: 'lines': expects stream, line or frame; did you mean "
 	"line?\n"
-	"t.conf:4: [service a] handler: 'proxy': expects echo, discard or program\n"},
+	"t.conf:4: [service a] handler: 'proxy': expects echo, discard, collect or program\n"},
     /* comments inside values */
     {ECHO "backlog=5 ; five\n", "t.conf:5: [service a] backlog: a semicolon behind a blank: "
 				"comments stand on lines of their own\n"},
@@ -183,7 +183,32 @@ static const struct {
 	"t.conf:1: [service a]: handler is missing; a command wants handler = program\n"},
     {ECHO "command=sh\nqueue=5\n",
 	"t.conf:5: [service a] command: is for handler program alone; the handler is echo\n"
-	"t.conf:6: [service a] queue: is for handler program alone; the handler is echo\n"},
+	"t.conf:6: [service a] queue: is for the handlers program and collect alone; the handler "
+	"is echo\n"},
+    /* collecting */
+    {"[service a]\nlisten=80\nprotocol=line\nhandler=collect\n",
+	"t.conf:1: [service a]: file is missing; handler collect needs it\n"},
+    {"[service a]\nlisten=80\nprotocol=line\nhandler=collect\nfile=/nowhere/file\n",
+	"t.conf:5: [service a] file: its folder /nowhere: No such file or directory\n"},
+    {"[service a]\nlisten=80\nprotocol=line\nhandler=collect\nfile=/etc/passwd/file\n",
+	"t.conf:5: [service a] file: /etc/passwd is no folder\n"},
+    {"[service a]\nlisten=80\nprotocol=line\nhandler=collect\nfile=/dev/null\n",
+	"t.conf:5: [service a] file: /dev/null is no regular file\n"},
+    {"[service a]\nlisten=80\nprotocol=line\nhandler=collect\nfile=/tmp/\n",
+	"t.conf:5: [service a] file: /tmp/ is a folder\n"},
+    {"[service a]\nlisten=80\nprotocol=line\nhandler=collect\nfile=/tmp/no-file\n"
+     "[service b]\nlisten=81\nprotocol=line\nhandler=collect\nfile=/tmp/no-file\n",
+	"t.conf:10: [service b] file: /tmp/no-file is taken by [service a] in line 5\n"},
+    {"[service a]\nlisten=80\nprotocol=stream\nhandler=collect\nfile=/tmp/f\nack=written\n",
+	"t.conf:6: [service a] ack: protocol stream has no messages to acknowledge; it goes with "
+	"ack = none alone\n"},
+    {"[service a]\nlisten=80\nprotocol=line\nhandler=collect\nfile=/tmp/f\nack=flushed\n"
+     "instances=2\n",
+	"t.conf:6: [service a] ack: 'flushed': expects none, written or synced\n"
+	"t.conf:7: [service a] instances: is for handler program alone; the handler is collect\n"},
+    {ECHO "file=x\nrotate_size=5K\n",
+	"t.conf:5: [service a] file: is for handler collect alone; the handler is echo\n"
+	"t.conf:6: [service a] rotate_size: is for handler collect alone; the handler is echo\n"},
     /* addresses */
     {"[service a]\nlisten=80 80\nprotocol=line\nhandler=echo\n",
 	"t.conf:2: [service a] listen: 127.0.0.1:80 is there twice\n"},
