@@ -9,6 +9,7 @@
 #define COMMON_CONF_H
 
 #include "common/addr.h"
+#include "common/backend.h"
 #include "common/codec.h"
 #include "common/kinds.h"
 #include "common/log.h"
@@ -121,6 +122,7 @@ struct conf {
 	char *log;      /* owns; absolute, or CONF_LOG_STDERR; see conf_log_path() */
 	enum log_format log_format;
 	enum log_level log_level;
+	enum backend event_backend;
 	unsigned max_connections;
 	uint64_t shutdown_timeout, drain_timeout, worker_timeout;
 

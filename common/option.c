@@ -65,6 +65,14 @@ static const char *const option_log_formats[] = {
     NULL,
 };
 
+static const char *const option_backends[] = {
+    [BACKEND_AUTO] = "auto",
+    [BACKEND_EPOLL] = "epoll",
+    [BACKEND_POLL] = "poll",
+    [BACKEND_SELECT] = "select",
+    NULL,
+};
+
 static const char *const option_framings[] = {
     [CODEC_LINE] = "line",
     [CODEC_FRAME] = "frame",
@@ -125,6 +133,14 @@ static const struct option option_table[] = {
 	.help = "How lines look, of the log and of every access log; json is one object a line."},
     {HOSTLER("log_level", log_level), CHOICE(option_log_levels), .fallback = "info",
 	.flags = OPTION_LIMIT, .help = "The least grave lines that still go to the log."},
+    {HOSTLER("event_backend", event_backend), CHOICE(option_backends), .fallback = "auto",
+	.flags = OPTION_RESTART,
+	.help = "How workers wait for many connections at once; auto is the first of epoll, poll "
+		"and select that works here. With poll and select each wake-up costs more with "
+		"every connection that is open, and a client that leaves while nothing is read "
+		"from it is noticed when its reply is written. A worker on select has 1024 "
+		"descriptors at most, so max_connections is lowered to what the workers can carry; "
+		"more instances than fit are an error."},
     {HOSTLER("max_connections", max_connections), COUNT(1, 1000000), .fallback = "20000",
 	.flags = OPTION_LIMIT,
 	.help = "Connections of all services together; beyond them accepting waits."},

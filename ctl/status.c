@@ -98,6 +98,8 @@ static const struct reply_field status_reply[] = {
     {"state", REPLY_TEXT, NULL},
     {"file", REPLY_TEXT_OR_NULL, NULL},
     {"control", REPLY_TEXT, NULL},
+    {"event_backend", REPLY_TEXT, NULL},
+    {"max_connections", REPLY_COUNT, NULL},
     {"generation", REPLY_COUNT, NULL},
     {"generations", REPLY_OBJECTS, status_generation},
     {"reload", REPLY_OBJECT, status_reload},
@@ -157,6 +159,7 @@ status_print_head(const json_t *reply, unsigned width)
 	struct status_head head = {.width = width};
 	const char *state = reply_text(reply, "state", "");
 	const char *file = reply_text(reply, "file", NULL);
+	const char *backend = reply_text(reply, "event_backend", "");
 	char number[REPLY_NUMBER_MAX], age[TEXT_DURATION_MAX];
 	char *label;
 
@@ -167,6 +170,8 @@ status_print_head(const json_t *reply, unsigned width)
 	    strcmp(state, "running") == 0 || strcmp(state, "starting") == 0 ? "" : ", up");
 	status_head_part(&head, label, text_duration(reply_seconds(reply, "uptime"), age));
 	free(label);
+	if (strcmp(backend, "epoll") != 0) /* the usual one is not worth a word */
+		status_head_part(&head, "event_backend ", backend);
 	status_head_part(&head, "generation ", reply_count_text(reply, "generation", number));
 	status_head_part(&head, "control socket ", reply_text(reply, "control", ""));
 	if (file != NULL)

@@ -10,12 +10,12 @@
 #include "common/mem.h"
 #include "common/option.h"
 #include "daemon/master.h"
+#include "daemon/room.h"
 
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define GENERATION_FDS     100 /* of any process beside what is counted: spares, connections */
 #define GENERATION_WHY_MAX 512
 
 const char *
@@ -58,47 +58,6 @@ generation_find(const struct generation *generation, const struct service *servi
 }
 
 /* ---- making one ---- */
-
-/* As many as the service has, or may have in this generation; both generations may share it. */
-static unsigned
-generation_instances(const struct generation *generation, const struct service *service)
-{
-	unsigned has = service_processes(service), may = 0;
-	int index = generation_find(generation, service);
-
-	if (index >= 0)
-		may = service_instances(&generation->conf->services[index]);
-	return may > has ? may : has;
-}
-
-/*
- * A daemon that is ready but cannot accept would be a riddle: what it needs at least is known now.
- * The master has three pipes of each instance, a worker two and what it keeps free beside them.
- */
-static bool
-generation_has_fds(const struct generation *generation, struct conf_errors *errors)
-{
-	const struct conf *conf = generation->conf;
-	unsigned listens = 0, instances = 0, files = 0, need;
-	const struct service *service;
-	struct rlimit limit;
-
-	for (unsigned i = 0; i < conf->service_count; i++) {
-		listens += conf->services[i].listens;
-		files += conf->services[i].handler == HANDLER_COLLECT;
-	}
-	TAILQ_FOREACH (service, &generation->master->services, entry)
-		instances += generation_instances(generation, service);
-	need = GENERATION_FDS + generation->master->ids + listens + conf->workers + 3 * instances +
-	       COLLECT_FDS * files;
-	if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= need)
-		return true;
-	conf_errors_add(errors,
-	    mem_printf("the limit of descriptors (ulimit -n) is %llu; with %u instances at least "
-		       "%u are needed, and one more for each connection",
-		(unsigned long long)limit.rlim_cur, instances, need));
-	return false;
-}
 
 /* What the reload means for a service of the new configuration; NULL at the start. */
 static const struct conf_diff_service *
@@ -179,13 +138,14 @@ generation_new(struct master *master, struct conf *conf, const struct generation
 	TAILQ_INSERT_TAIL(&master->generations, generation, entry);
 	/* Each is tried, so that all that is wrong is told at once. */
 	good = generation_add_services(generation, before, diff, errors);
-	good = generation_has_fds(generation, errors) && good;
+	good = room_check(generation, errors) && good;
 	good = logs_open(&generation->logs, conf, old, errors) && good;
 	good = collect_open(&generation->collects, master, conf, errors) && good;
 	good = listen_open(
 		   &generation->listen, conf, before != NULL ? &before->listen : NULL, errors) &&
 	       good;
 	if (good) {
+		generation->max_connections = room_connections(generation);
 		generation_add_slots(generation);
 		return generation;
 	}

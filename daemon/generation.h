@@ -50,10 +50,11 @@ struct generation {
 	struct listen_set listen;
 	struct logs logs;
 	struct collect_set collects;
-	struct slot *slots;  /* owns; as many as there may ever be */
-	unsigned slot_count; /* that were in use */
-	unsigned wanted;     /* workers */
-	char failure[256];   /* why it cannot start; "" */
+	struct slot *slots;       /* owns; as many as there may ever be */
+	unsigned slot_count;      /* that were in use */
+	unsigned wanted;          /* workers */
+	unsigned max_connections; /* as configured, or as many as the workers can carry */
+	char failure[256];        /* why it cannot start; "" */
 };
 
 TAILQ_HEAD(generation_list, generation);

@@ -8,6 +8,7 @@
 #ifndef DAEMON_MASTER_H
 #define DAEMON_MASTER_H
 
+#include "common/backend.h"
 #include "common/conf.h"
 #include "common/stats.h"
 #include "daemon/collect.h"
@@ -49,6 +50,7 @@ struct master {
 	int quiet_level;      /* of the log before an order changed it; -1: none did */
 	struct rlimit nofile; /* as we were started; instances get it back */
 
+	enum backend backend;                  /* of the workers' loops; never auto */
 	struct event_base *base;               /* owns */
 	struct event *signals[MASTER_SIGNALS]; /* owns */
 	struct event *tick;                    /* owns; when somebody wants to be called */

@@ -91,19 +91,64 @@ master_on_event_log(int severity, const char *text)
 		log_warnx("libevent: %s", text);
 }
 
+/* What does not work is told below, in words that name the option. */
+static void
+master_on_trial_log(int severity, const char *text)
+{
+	(void)severity;
+	log_debug("libevent: %s", text);
+}
+
+static void
+master_choose_backend(struct master *master)
+{
+	enum backend wanted = master->conf->event_backend;
+	char *where = conf_where(master->conf, 0, "event_backend");
+
+	event_set_log_callback(master_on_trial_log);
+	master->backend = backend_choose(wanted);
+	if (master->backend == BACKEND_AUTO && wanted == BACKEND_AUTO)
+		fatalx("%s: neither epoll nor poll nor select works here", where);
+	if (master->backend == BACKEND_AUTO)
+		fatalx(
+		    "%s: %s does not work here; auto takes what does", where, backend_name(wanted));
+	free(where);
+	log_info("event_backend %s: workers wait by %s", backend_name(wanted),
+	    backend_name(master->backend));
+}
+
+/*
+ * The master has three descriptors of each instance, and nothing may stop it: it waits by select
+ * only where nothing else works, and then within what that carries.
+ */
+static void
+master_make_loop(struct master *master)
+{
+	enum backend backend = master->backend;
+	struct rlimit limit;
+
+	if (backend == BACKEND_SELECT && backend_choose(BACKEND_POLL) == BACKEND_POLL)
+		backend = BACKEND_POLL;
+	event_set_log_callback(master_on_event_log);
+	master->base = backend_open(backend, true);
+	if (master->base == NULL)
+		fatalx("cannot make an event loop");
+	if (master->wake_master >= backend_descriptors(backend))
+		fatalx("event_backend %s cannot carry descriptor %d", backend_name(backend),
+		    master->wake_master);
+	if (backend != BACKEND_SELECT || getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
+	    limit.rlim_cur <= FD_SETSIZE)
+		return;
+	limit.rlim_cur = FD_SETSIZE;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		fatal("cannot lower the limit of descriptors");
+}
+
 static void
 master_make_events(struct master *master)
 {
-	struct event_config *config;
-
-	event_set_log_callback(master_on_event_log);
-	config = event_config_new();
-	if (config == NULL || event_config_set_flag(config, EVENT_BASE_FLAG_PRECISE_TIMER) != 0)
-		fatalx("cannot configure the event loop");
-	master->base = event_base_new_with_config(config);
-	event_config_free(config);
-	if (master->base == NULL)
-		fatalx("cannot make an event loop");
+	master_choose_backend(master);
+	master_make_loop(master);
 	for (unsigned i = 0; i < MASTER_SIGNALS; i++) {
 		master->signals[i] =
 		    evsignal_new(master->base, master_signals[i], master_on_signal, master);

@@ -7,6 +7,7 @@
 
 #include "common/log.h"
 #include "daemon/master.h"
+#include "daemon/room.h"
 
 #include <stdio.h>
 
@@ -58,6 +59,8 @@ service_scale(struct service *service, unsigned instances, char *why, size_t why
 		    service->name, service->count);
 		return false;
 	}
+	if (!room_for_instances(service->master, service, instances, why, why_size))
+		return false;
 	log_info("service %s: scaled to %u instance%s until the next reload", service->name,
 	    instances, instances == 1 ? "" : "s");
 	service->size.scaled = service->size.wanted = instances;

@@ -8,6 +8,7 @@
 #include "daemon/master.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -74,6 +75,34 @@ slot_fork_close_rest(const struct slot *slot, int channel)
 	free(keep);
 }
 
+/* A descriptor that the worker watches gets a number that its loop can carry. */
+static int
+slot_fork_carry(const struct master *master, int fd)
+{
+	int most = backend_descriptors(master->backend), lower;
+
+	if (fd < most)
+		return fd;
+	lower = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	if (lower < 0 || lower >= most)
+		fatalx("event_backend %s cannot carry descriptor %d", backend_name(master->backend),
+		    fd);
+	close(fd);
+	return lower;
+}
+
+static void
+slot_fork_carry_all(struct slot *slot, int *channel)
+{
+	struct master *master = slot->master;
+	struct listen_set *listen = &slot->generation->listen;
+
+	*channel = slot_fork_carry(master, *channel);
+	master->wakes[slot->id] = slot_fork_carry(master, master->wakes[slot->id]);
+	for (unsigned i = 0; i < listen->count; i++)
+		listen->listeners[i].fd = slot_fork_carry(master, listen->listeners[i].fd);
+}
+
 static void __attribute__((noreturn)) slot_fork_child(struct slot *slot, int channel)
 {
 	struct master *master = slot->master;
@@ -82,7 +111,8 @@ static void __attribute__((noreturn)) slot_fork_child(struct slot *slot, int cha
 	    .conf = generation->conf,
 	    .id = slot->id,
 	    .ids = master->ids,
-	    .channel = channel,
+	    .backend = master->backend,
+	    .max_connections = generation->max_connections,
 	    .wakes = master->wakes,
 	    .wake_master = master->wake_master,
 	    .listeners = generation->listen.listeners,
@@ -99,6 +129,8 @@ static void __attribute__((noreturn)) slot_fork_child(struct slot *slot, int cha
 	snprintf(role, sizeof(role), "worker %u", slot->place);
 	log_open(role, log_get_level());
 	slot_fork_close_rest(slot, channel);
+	slot_fork_carry_all(slot, &channel);
+	start.channel = channel;
 	priv_drop(&master->worker_priv);
 	/* A change of ids clears it. */
 	slot_fork_tie(master->pid);

@@ -1,7 +1,7 @@
 /*
- * Connections: how they begin, rest, drain and end, by one door. Edge-triggered, so that a FIN and
- * a later reset are both reported once and an idle connection costs nothing. What one does in its
- * turn is in conn_turn.c.
+ * Connections: how they begin, rest, drain and end, by one door. An event comes once (watch.h), so
+ * that an idle connection costs nothing; on epoll a FIN and a later reset are both told. What one
+ * does in its turn is in conn_turn.c.
  */
 #include "workers/conn.h"
 #include "common/clock.h"
@@ -117,8 +117,8 @@ conn_new(struct service *service, int fd)
 	TAILQ_INSERT_TAIL(&service->conns, conn, in_service);
 	if (service->access != NULL)
 		conn->client = access_client(fd);
-	event_assign(&conn->read_event, worker->base, fd, EV_READ | EV_CLOSED | EV_ET | EV_PERSIST,
-	    conn_on_readable, conn);
+	event_assign(
+	    &conn->read_event, worker->base, fd, worker->watch.read, conn_on_readable, conn);
 	worker->open++;
 	stats_count(service->stats, COUNTER_accepted);
 	deadline_set(&service->idles, &conn->wait, worker->now + service->conf->idle_timeout);

@@ -155,8 +155,8 @@ conn_wait_writable(struct conn *conn)
 	struct conn_busy *busy = conn->busy;
 	struct service *service = conn->service;
 
-	event_assign(&busy->write_event, service->worker->base, conn->fd, EV_WRITE | EV_ET,
-	    conn_on_writable, conn);
+	event_assign(&busy->write_event, service->worker->base, conn->fd,
+	    service->worker->watch.write, conn_on_writable, conn);
 	if (event_add(&busy->write_event, NULL) != 0) {
 		conn_close(conn, "cannot watch it");
 		return;
@@ -274,6 +274,13 @@ conn_turn_open(struct conn *conn)
 	conn_set_deadline(conn);
 }
 
+/* What is there was not read to its end: an event about it would come again and again. */
+static bool
+conn_stands_still(const struct conn *conn)
+{
+	return conn->state == CONN_CLOSED || (conn->state == CONN_OPEN && conn->readable);
+}
+
 void
 conn_turn(struct conn *conn)
 {
@@ -286,6 +293,9 @@ conn_turn(struct conn *conn)
 	else
 		conn_turn_open(conn);
 	busy->turning = false;
+	if (!conn_stands_still(conn) &&
+	    !watch_again(&conn->service->worker->watch, &conn->read_event))
+		conn_close(conn, "cannot watch it");
 	/* More to do that no event will announce: whole messages held back, or bytes unread. */
 	if (conn->state == CONN_OPEN && conn_may_take(conn) && (conn->readable || busy->held_back))
 		conn_schedule(conn);

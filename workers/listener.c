@@ -68,7 +68,7 @@ listener_enter(struct service *service)
 {
 	const struct worker_start *start = service->worker->start;
 
-	if (!stats_enter(start->sum, service->worker->sum, start->conf->max_connections))
+	if (!stats_enter(start->sum, service->worker->sum, start->max_connections))
 		return false;
 	if (stats_enter(
 		start->stats[service->index], service->stats, service->conf->max_connections))

@@ -8,6 +8,7 @@
 #include "common/conf.h"
 #include "common/stats.h"
 #include "workers/deadline.h"
+#include "workers/watch.h"
 
 #include <stdbool.h>
 #include <sys/queue.h>
@@ -45,6 +46,7 @@ struct service {
 struct worker {
 	const struct worker_start *start; /* borrows */
 	struct event_base *base;
+	struct watch watch;           /* how connections are watched on that loop */
 	struct service *services;     /* owns; start->conf->service_count of them */
 	struct listener *listeners;   /* owns; start->listener_count of them */
 	struct event *listener_timer; /* owns; looks again whether to accept */

@@ -203,7 +203,8 @@ static void
 worker_loop(struct worker *worker)
 {
 	while (!worker->done) {
-		int flags = TAILQ_EMPTY(&worker->turn) ? EVLOOP_ONCE : EVLOOP_NONBLOCK;
+		/* EVLOOP_NONBLOCK alone would go on for as long as anything happens. */
+		int flags = EVLOOP_ONCE | (TAILQ_EMPTY(&worker->turn) ? 0 : EVLOOP_NONBLOCK);
 
 		if (event_base_loop(worker->base, flags) < 0) {
 			log_errorx("the event loop failed");
@@ -249,21 +250,33 @@ worker_open_service(struct worker *worker, unsigned index)
 		service->handler->start(service);
 }
 
-static struct event_base *
-worker_new_base(void)
+/*
+ * From here on the kernel gives this process no descriptor that its loop could not carry: who has
+ * none left is handled everywhere, a set that is too small nowhere.
+ */
+static void
+worker_limit_fds(enum backend backend)
 {
-	struct event_config *config = event_config_new();
-	struct event_base *base = NULL;
+	rlim_t most = (rlim_t)backend_descriptors(backend);
+	struct rlimit limit;
 
-	if (config != NULL) {
-		event_config_set_flag(config, EVENT_BASE_FLAG_NOLOCK);
-		event_config_require_features(config, EV_FEATURE_ET | EV_FEATURE_EARLY_CLOSE);
-		base = event_base_new_with_config(config);
-		event_config_free(config);
-	}
-	if (base == NULL)
-		fatalx("cannot make an event loop with epoll");
-	return base;
+	if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+		fatal("cannot read the limit of descriptors");
+	if (limit.rlim_cur <= most)
+		return;
+	limit.rlim_cur = most;
+	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+		fatal("cannot lower the limit of descriptors");
+}
+
+static void
+worker_open_loop(struct worker *worker, enum backend backend)
+{
+	worker_limit_fds(backend);
+	worker->base = backend_open(backend, false);
+	if (worker->base == NULL)
+		fatalx("cannot make an event loop with %s", backend_name(backend));
+	watch_open(&worker->watch, backend);
 }
 
 static struct event *
@@ -284,7 +297,7 @@ worker_open(struct worker *worker, const struct worker_start *start)
 	sigset_t none;
 
 	worker->start = start;
-	worker->base = worker_new_base();
+	worker_open_loop(worker, start->backend);
 	worker->started = worker->now = clock_now();
 	worker->sum = stats_row(start->sum, start->id);
 	worker->scratch = mem_alloc(1, WORKER_SCRATCH);

@@ -2,6 +2,7 @@
 #ifndef WORKERS_WORKER_H
 #define WORKERS_WORKER_H
 
+#include "common/backend.h"
 #include "common/conf.h"
 #include "common/stats.h"
 #include "ipc/pool.h"
@@ -15,11 +16,13 @@ struct worker_listener {
 /* Everything a worker inherits by fork. All pointers are borrowed for the life of the process. */
 struct worker_start {
 	const struct conf *conf;
-	unsigned id;      /* worker id: row in the statistics, owner in the pools */
-	unsigned ids;     /* how many worker ids there are */
-	int channel;      /* its end of the control channel */
-	const int *wakes; /* an eventfd for each worker id */
-	int wake_master;  /* eventfd */
+	unsigned id;              /* worker id: row in the statistics, owner in the pools */
+	unsigned ids;             /* how many worker ids there are */
+	enum backend backend;     /* of its event loop; never auto */
+	unsigned max_connections; /* of all workers together */
+	int channel;              /* its end of the control channel; select can carry it */
+	const int *wakes;         /* an eventfd for each worker id */
+	int wake_master;          /* eventfd */
 	const struct worker_listener *listeners;
 	unsigned listener_count;
 	const int *access_logs;     /* a descriptor for each service; -1 where it has no such log */

@@ -24,6 +24,12 @@ def pytest_configure(config):
     config.addinivalue_line("markers", "alone: measures, or counts what the whole machine does")
     if not config.pluginmanager.hasplugin("xdist"):
         config.addinivalue_line("markers", "xdist_group(name): one process runs all of the group")
+    config.addinivalue_line("markers", "backends: runs on every event_backend, if none is chosen")
+
+
+def pytest_generate_tests(metafunc):
+    if metafunc.definition.get_closest_marker("backends") and harness.BACKEND == "auto":
+        metafunc.parametrize("event_backend", ["auto", "poll", "select"], indirect=True)
 
 
 def pytest_sessionstart(session):
@@ -137,7 +143,13 @@ def launch(request, folder):
 
 
 @pytest.fixture
-def start(launch, folder):
+def event_backend(request):
+    """What a test's daemons use that do not name one: HOSTLER_BACKEND, or each in turn."""
+    return getattr(request, "param", harness.BACKEND)
+
+
+@pytest.fixture
+def start(launch, folder, event_backend):
     """start({NAME: {KEY: VALUE}}) writes a configuration, runs hostlerd and waits for it.
 
     wait: "idle" (all workers ready, all instances idle), "running", or None.
@@ -147,7 +159,8 @@ def start(launch, folder):
     def run(services, hostler=None, wait="idle", control=None, **options):
         config = folder / f"hostler{next(numbers)}.conf"
         control = control or folder / f"{config.stem}.sock"
-        keys = {"workers": 2, "control": control, "shutdown_timeout": "5s", **(hostler or {})}
+        keys = {"workers": 2, "control": control, "shutdown_timeout": "5s",
+                "event_backend": event_backend, **(hostler or {})}
         harness.write_config(config, services, keys)
         daemon = launch("-f", config, control=control, **options)
         daemon.config, daemon.services, daemon.hostler = config, services, keys

@@ -35,6 +35,8 @@ def is_sanitized():
 
 
 SANITIZED = is_sanitized()
+# The event_backend of every daemon that does not name one itself.
+BACKEND = os.environ.get("HOSTLER_BACKEND", "auto")
 SCALE = float(os.environ.get("HOSTLER_TIMEOUT_SCALE", "3" if SANITIZED else "1"))
 
 
@@ -271,7 +273,8 @@ class Control:
 class Daemon:
     """One running hostlerd with its own folder, log and control socket."""
 
-    def __init__(self, folder, arguments, control, prefix=(), env=None, pid_of_child=False):
+    def __init__(self, folder, arguments, control, prefix=(), env=None, pid_of_child=False,
+                 close_fds=True):
         self.folder, self.control_path = folder, control
         self.log_path, self.output_path = folder / "log", folder / "output"
         self.sanitizer_folder = folder / "sanitizer"
@@ -286,7 +289,7 @@ class Daemon:
         with open(self.log_path, "ab") as log, open(self.output_path, "ab") as output:
             self.process = subprocess.Popen(
                 self.command, stdin=subprocess.DEVNULL, stdout=output, stderr=log, cwd=folder,
-                env=self.environment(env), start_new_session=True)
+                env=self.environment(env), start_new_session=True, close_fds=close_fds)
 
     def environment(self, extra):
         env = {"PATH": os.environ["PATH"], "HOME": str(self.folder), "LANG": "C.UTF-8"}

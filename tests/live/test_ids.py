@@ -182,6 +182,7 @@ def exchange(address, number, count, failures, overtaken):
 
 
 @pytest.mark.slow
+@pytest.mark.backends
 def test_many_clients_many_in_flight(start):
     """64 connections with 16 in flight each: every reply is its request's, and many overtake."""
     daemon = start({"a": wild(instances=4, queue=2000)})
@@ -326,6 +327,7 @@ def test_a_stop_waits_for_replies(start):
     assert client.rest() == answer(2, OK, b"two") + answer(1, OK, b"one")
 
 
+@pytest.mark.backends
 def test_a_client_that_leaves(start):
     """What waits is withdrawn, what runs goes on, and nobody else gets a wrong reply."""
     daemon = start({"a": wild(pipeline=64)})

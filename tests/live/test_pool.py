@@ -92,6 +92,7 @@ def test_a_deed_amid_pipelined_requests(start, deed, replies, why):
     daemon.wait_full()
 
 
+@pytest.mark.backends
 def test_an_early_answer(start):
     """A reply before the request was given in whole cannot be meant for it."""
     daemon = start({"wild": wild(max_message="1M", request_timeout="5s")})
@@ -218,6 +219,7 @@ def test_kills_by_the_master_are_no_crash_loop(start):
     assert daemon.service()["backoff"] == 0
 
 
+@pytest.mark.backends
 def test_an_instance_killed_from_outside_is_replaced(start):
     daemon = start({"up": pool(program("upper.py"), instances=3)})
     for victim in daemon.instance_pids():
@@ -249,6 +251,7 @@ def test_deaths_before_a_waiting_line(start):
 # ---- messages ----
 
 
+@pytest.mark.backends
 def test_large_messages_both_ways(start):
     """A mebibyte there and back through pipes of 64 KiB: nobody waits for the other's pipe."""
     daemon = start({"cat": pool("/bin/cat", max_message="2M", high_water="4M")})
@@ -261,6 +264,7 @@ def test_large_messages_both_ways(start):
             assert client.line() == text
 
 
+@pytest.mark.backends
 def test_a_large_reply_to_a_small_request(start):
     daemon = start({"wild": wild(max_message="1M")})
     assert daemon.connect(timeout=10).ask(b"big 1000000") == b"b" * 1000000
@@ -276,6 +280,7 @@ def test_the_largest_reply(start):
     replaced(daemon, pid, "wrote a reply larger than max_message")
 
 
+@pytest.mark.backends
 def test_a_slow_reader_does_not_hold_an_instance(start):
     """The lease ends when the reply is in our buffer, not when the client has read it."""
     daemon = start({"wild": wild(max_message="1M")})
@@ -370,6 +375,7 @@ def test_on_cancel_finish(start):
     assert daemon.instance_pids() == [pid]
 
 
+@pytest.mark.backends
 def test_on_cancel_kill(start):
     daemon = start({"wild": wild(on_cancel="kill")})
     pid = daemon.instance_pids()[0]
@@ -396,6 +402,7 @@ def test_who_leaves_is_withdrawn_from_the_line(start):
     assert daemon.counters()["withdrawn"] == 1
 
 
+@pytest.mark.backends
 def test_a_half_close_is_not_leaving(start):
     daemon = start({"wild": wild(on_cancel="kill")})
     client = daemon.connect().send(b"sleep 0.3 still here\n").finish_sending()
@@ -559,6 +566,7 @@ def test_does_it_flush(start):
 # ---- everything at once ----
 
 
+@pytest.mark.backends
 def test_each_reply_is_the_askers(start):
     daemon = start({"up": pool(program("upper.py"), instances=4)}, {"workers": 4})
     swarm = Swarm(daemon.address(), 50, per_client=100)
