@@ -68,16 +68,20 @@ conn_take_end(struct conn *conn)
 
 /*
  * After a short read the socket is empty, and its end is announced by an event of its own: one more
- * read would only say EAGAIN. But a reset that came together with the bytes is not announced again;
- * it goes unnoticed unless a reply is about to be written.
+ * read would only say EAGAIN. But a reset that came together with the bytes is not announced again.
+ * It is noticed when a reply is written, or when a request that waited long is granted; only who
+ * comes, asks and goes at once is worth that read, and who is to be killed for.
  */
 static bool
 conn_will_hear(const struct conn *conn)
 {
 	const struct conn_busy *busy = conn->busy;
 
-	return !conn->closed_hint && !conn->last_look && buf_length(&busy->out) > 0 &&
-	       buf_length(&busy->in) == 0 && busy->under_way == 0;
+	if (conn->closed_hint || conn->last_look || buf_length(&busy->in) > 0)
+		return false;
+	if (busy->under_way == 0)
+		return buf_length(&busy->out) > 0;
+	return conn->requests > busy->under_way && conn->service->conf->on_cancel != ON_CANCEL_KILL;
 }
 
 /* One read. Returns false when there is nothing more to read now. */
@@ -103,7 +107,7 @@ conn_read(struct conn *conn)
 	}
 	if (n == 0) {
 		/* No event will tell later that the client is gone for good. */
-		if (conn_hung_up(conn))
+		if (busy->under_way > 0 && conn_hung_up(conn))
 			conn_close(conn, "the client left");
 		conn->eof = true;
 	} else if (errno != EAGAIN && errno != EINTR) {

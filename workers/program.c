@@ -6,11 +6,13 @@
 #include "workers/program.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "workers/conn.h"
 #include "workers/service.h"
 
 #include <stddef.h>
 
 #define PROGRAM_MUTE_TIME (5 * CLOCK_SECOND)
+#define PROGRAM_LONG_WAIT (10 * CLOCK_MS)
 
 static void program_again(struct program *program, struct req *req);
 static void program_granted(struct program *program, struct pool_grant *grant);
@@ -93,6 +95,18 @@ program_stop_waiting(struct program *program, struct req *req)
 	program->waiting_count--;
 	TAILQ_REMOVE(&program->waiting, req, in_handler);
 	deadline_clear(&req->deadline);
+}
+
+/*
+ * A reset that came together with the request was not noticed. One system call is nothing beside
+ * a long wait, and work for nobody is dear.
+ */
+static void
+program_look_at_client(struct program *program, struct req *req)
+{
+	if (req->conn != NULL && req->arrived + PROGRAM_LONG_WAIT < program->service->worker->now &&
+	    conn_hung_up(req->conn))
+		conn_close(req->conn, "the client left");
 }
 
 /* Grants come in the order of arrival, so this is nearly always the first. */
@@ -192,8 +206,10 @@ program_granted(struct program *program, struct pool_grant *grant)
 	for (;;) {
 		struct req *req = program_find_waiting(program, grant->arrival);
 
-		if (req != NULL)
+		if (req != NULL) {
+			program_look_at_client(program, req);
 			program_stop_waiting(program, req);
+		}
 		if (req != NULL && req->conn != NULL) {
 			program_start(program, grant, req);
 			return;
@@ -237,6 +253,7 @@ program_on_quiet(struct link *link)
 		link->grant = next;
 		if (req == NULL)
 			continue;
+		program_look_at_client(program, req);
 		program_stop_waiting(program, req);
 		if (req->conn == NULL) {
 			req_drop(req);

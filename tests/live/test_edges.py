@@ -27,6 +27,25 @@ def test_who_closes_a_unix_socket_has_left(start, folder):
     assert daemon.counters()["withdrawn"] == 3
 
 
+@pytest.mark.parametrize("kept", [False, True], ids=["a newcomer", "a kept connection"])
+def test_who_resets_together_with_a_request_is_not_served(start, kept):
+    """The kernel tells of both at once and never again."""
+    daemon = start({"a": pool(program("wild.py"))}, {"workers": 1})
+    leaver, worker = daemon.connect(), daemon.worker_pids()[0]
+    if kept:
+        assert leaver.send(b"x\n").line() == b"X"
+    busy = daemon.connect().send(b"sleep 0.4 done\n")
+    daemon.wait_service(lambda s: s["instances"][0]["state"] == "busy", "a busy instance")
+    os.kill(worker, signal.SIGSTOP)
+    harness.wait_for(lambda: harness.Process(worker).state == "T", "a stopped worker")
+    if not kept:
+        leaver = daemon.connect()
+    leaver.send(b"more\n").reset()
+    os.kill(worker, signal.SIGCONT)
+    assert busy.line() == b"done"
+    harness.wait_for(lambda: daemon.counters()["withdrawn"] == 1, "a withdrawn request")
+
+
 def test_idle_timeout_runs_from_the_accept(start):
     """Not from whenever the loop last looked at its clock."""
     daemon = start({"a": echo(idle_timeout="600ms")}, {"workers": 1})
