@@ -15,6 +15,7 @@ import harness
 LINES = None  # who prints the line of a test's result
 
 
+@pytest.hookimpl(trylast=True)  # the terminal's reporter is made in this hook too
 def pytest_configure(config):
     global LINES
     if os.environ.get("HOSTLER_LIVE_LINES"):
@@ -35,7 +36,7 @@ def pytest_generate_tests(metafunc):
 def pytest_sessionstart(session):
     if not os.access(harness.HOSTLERD, os.X_OK):
         pytest.exit(f"{harness.HOSTLERD} is not there: build first, or set HOSTLER_BUILD", 2)
-    # With -v, execnet 1.9 may have asked each process for its version first, and not be done with it.
+    # With -v, execnet 1.9 may first have asked each process for its version, and not be done yet.
     if threading.current_thread() is not threading.main_thread():
         pytest.exit("an alarm needs the main thread: leave away -v beside -n", 2)
 
