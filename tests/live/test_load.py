@@ -128,7 +128,7 @@ def test_hold_opens_all_before_the_first_request():
     async def behave(client):
         message = await client.receive()
         if not open_at_first:
-            open_at_first.append(connections_in_state("01", client.peer.port))
+            open_at_first.append(connections_in_state("established", client.peer.port))
         while message is not None:
             await client.send(message)
             message = await client.receive()

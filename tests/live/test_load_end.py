@@ -202,7 +202,7 @@ def test_a_connection_that_has_nothing_to_ask_is_closed(protocol):
         if client.number == 0:
             await client.peer.clients[1].receive()  # so the second one waits already
             client.writer.close()
-            while connections_in_state("01", peer.port) + connections_in_state("08", peer.port) > 1:
+            while sum(connections_in_state(s, peer.port) for s in ("established", "close-wait")) > 1:
                 await asyncio.sleep(0.001)  # until the client has closed too
             client.peer.closed.set()
 
@@ -307,7 +307,7 @@ def test_refused_while_the_server_is_away(port):
         )  # fmt: skip
         wait_for(lambda: len(first.received) > 20, "requests")
         first.loop.call_soon_threadsafe(first.stop_listening)
-        wait_for(lambda: not connections_in_state("01", port), "no connection")
+        wait_for(lambda: not connections_in_state("established", port), "no connection")
         failed = failed_attempts()
         wait_for(lambda: failed_attempts() >= failed + 8, "refused attempts")
     with Peer(echo, port=port) as second:

@@ -59,7 +59,7 @@ def test_connect_timeout_and_pace():
         most = 0
         deadline = time.monotonic() + PATIENCE
         while process.poll() is None and time.monotonic() < deadline:
-            most = max(most, connections_in_state("02", port))
+            most = max(most, connections_in_state("syn-sent", port))
             time.sleep(0.02)
         result = json.loads(process.communicate(timeout=PATIENCE)[0])
     connections = result["connections"]
