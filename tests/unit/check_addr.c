@@ -1,5 +1,6 @@
 /* Addresses: every accepted form and back to text, every kind of mistake and its sentence. */
 #include "common/addr.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <netinet/in.h>
@@ -193,8 +194,6 @@ main(void)
 {
 	Suite *suite = suite_create("addr");
 	TCase *tcase = tcase_create("addr");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_loop_test(tcase, good_texts, 0, (int)(sizeof(good) / sizeof(good[0])));
 	tcase_add_loop_test(tcase, bad_texts, 0, (int)(sizeof(bad) / sizeof(bad[0])));
@@ -204,8 +203,5 @@ main(void)
 	tcase_add_test(tcase, the_kernel_agrees);
 	tcase_add_test(tcase, a_full_path_without_nul);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return help_run(suite);
 }

@@ -1,6 +1,7 @@
 /* When things are started again: delays, rates and crash loops, with a clock of our own. */
 #include "daemon/backoff.h"
 #include "tests/unit/daemon_help.h"
+#include "tests/unit/run_help.h"
 
 #define MS CLOCK_MS
 

@@ -1,6 +1,7 @@
 /* The byte queue beside a plain array that does the same slowly; and the texts of mem.c. */
 #include "common/buf.h"
 #include "common/mem.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <stdint.h>
@@ -227,8 +228,6 @@ main(void)
 {
 	Suite *suite = suite_create("buf");
 	TCase *tcase = tcase_create("buf");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_set_timeout(tcase, 60);
 	tcase_add_test(tcase, like_a_plain_array);
@@ -242,8 +241,5 @@ main(void)
 	tcase_add_test(tcase, mem_texts);
 	tcase_add_loop_exit_test(tcase, mem_product_overflow_ends_plainly, 1, 0, 2);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return help_run(suite);
 }

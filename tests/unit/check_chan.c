@@ -5,6 +5,7 @@
  * Wrong messages are written with plain sendmsg(2) behind the back of chan_send().
  */
 #include "ipc/chan.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <dirent.h>
@@ -484,9 +485,5 @@ main(void)
 	suite_add_tcase(suite, table);
 	suite_add_tcase(suite, good);
 	suite_add_tcase(suite, bad);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return help_run(suite);
 }

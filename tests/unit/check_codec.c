@@ -1,6 +1,7 @@
 /* Lines, several lines and frames: every border of the rules in codec.h, given whole and byte by
  * byte. */
 #include "common/codec.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <stdint.h>
@@ -341,8 +342,6 @@ main(void)
 	TCase *line = tcase_create("line");
 	TCase *several = tcase_create("several");
 	TCase *frame = tcase_create("frame");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_loop_test(line, line_whole, 0, LINE_CASES);
 	tcase_add_loop_test(line, line_byte_by_byte, 0, LINE_CASES);
@@ -360,8 +359,5 @@ main(void)
 	tcase_add_test(frame, what_can_be_carried);
 	tcase_add_test(frame, heads_and_tails);
 	suite_add_tcase(suite, frame);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return help_run(suite);
 }

@@ -3,6 +3,7 @@
  * passed over or taken for something else.
  */
 #include "tests/unit/conf_help.h"
+#include "tests/unit/run_help.h"
 
 static const struct {
 	const char *text, *told;

@@ -5,6 +5,7 @@
 #include "tests/unit/conf_help.h"
 
 #include "common/option.h"
+#include "tests/unit/run_help.h"
 
 #include <unistd.h>
 

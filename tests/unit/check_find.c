@@ -2,6 +2,7 @@
 #include "common/control_path.h"
 #include "common/mem.h"
 #include "ctl/find.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -450,8 +451,6 @@ main(void)
 	Suite *suite = suite_create("find");
 	TCase *rule = tcase_create("rule");
 	TCase *find = tcase_create("search");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(rule, set_up, tear_down);
 	tcase_add_test(rule, test_system_path);
@@ -474,9 +473,5 @@ main(void)
 	tcase_add_test(find, test_find_the_default);
 	suite_add_tcase(suite, rule);
 	suite_add_tcase(suite, find);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return help_run(suite);
 }

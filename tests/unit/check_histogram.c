@@ -1,5 +1,6 @@
 /* Tests of the histogram: every bucket has its bounds, every percentile is right to 1.6 percent. */
 #include "common/histogram.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <stdint.h>
@@ -170,8 +171,6 @@ main(void)
 {
 	Suite *suite = suite_create("histogram");
 	TCase *test = tcase_create("histogram");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(test, clear, NULL);
 	tcase_add_test(test, empty_is_zero);
@@ -183,9 +182,5 @@ main(void)
 	tcase_add_test(test, percentiles_count_from_the_smallest);
 	tcase_add_test(test, no_percentile_above_the_largest);
 	suite_add_tcase(suite, test);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return help_run(suite);
 }

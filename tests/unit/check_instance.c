@@ -6,6 +6,7 @@
 #include "daemon/procfs.h"
 #include "daemon/service.h"
 #include "tests/unit/daemon_help.h"
+#include "tests/unit/run_help.h"
 
 #include <limits.h>
 #include <sys/mman.h>

@@ -1,6 +1,7 @@
 /* A file of whole records: short writes, killed writers, other people's bytes, failed syncs. */
 #include "common/clock.h"
 #include "ipc/ledger.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <errno.h>
@@ -431,8 +432,6 @@ main(void)
 {
 	Suite *suite = suite_create("ledger");
 	TCase *tcase = tcase_create("ledger");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(tcase, set_up, tear_down);
 	tcase_add_test(tcase, records_stand_one_behind_the_other);
@@ -447,8 +446,5 @@ main(void)
 	tcase_add_test(tcase, one_asks_at_a_time);
 	tcase_add_test(tcase, writers_are_killed_at_any_moment);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return help_run(suite);
 }

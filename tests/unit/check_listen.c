@@ -7,6 +7,7 @@
 #include "daemon/pidfile.h"
 #include "daemon/sockpath.h"
 #include "tests/unit/daemon_help.h"
+#include "tests/unit/run_help.h"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>

@@ -8,6 +8,7 @@
 #include "daemon/master.h"
 #include "ipc/chan.h"
 #include "tests/unit/daemon_help.h"
+#include "tests/unit/run_help.h"
 
 #include <sys/mman.h>
 #include <sys/socket.h>

@@ -5,6 +5,7 @@
 #include "ctl/load_check.h"
 
 #include "common/clock.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -522,8 +523,6 @@ main(void)
 {
 	Suite *suite = suite_create("load_check");
 	TCase *test = tcase_create("check");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(test, enter, leave);
 	tcase_add_test(test, replies_in_order_are_right);
@@ -556,9 +555,5 @@ main(void)
 	tcase_add_test(test, bodies_have_no_errors);
 	tcase_add_loop_test(test, random_servers, 0, 50);
 	suite_add_tcase(suite, test);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return help_run(suite);
 }

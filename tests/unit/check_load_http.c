@@ -3,6 +3,7 @@
  * short anywhere, or could be read in two ways, is never taken for a whole one.
  */
 #include "ctl/load_http.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -301,8 +302,6 @@ main(void)
 {
 	Suite *suite = suite_create("load_http");
 	TCase *tests = tcase_create("replies");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_loop_test(tests, good_replies, 0, sizeof(good) / sizeof(good[0]));
 	tcase_add_loop_test(tests, cut_replies, 0, sizeof(good) / sizeof(good[0]));
@@ -311,9 +310,5 @@ main(void)
 	tcase_add_test(tests, a_body_may_be_as_large_as_that);
 	tcase_add_test(tests, replies_follow_one_another);
 	suite_add_tcase(suite, tests);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return help_run(suite);
 }

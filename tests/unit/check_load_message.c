@@ -1,5 +1,6 @@
 /* Tests of the load generator's messages: all different, and known again to the last bit. */
 #include "ctl/load_message.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <ctype.h>
@@ -192,8 +193,6 @@ main(void)
 {
 	Suite *suite = suite_create("load_message");
 	TCase *test = tcase_create("message");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(test, NULL, leave);
 	tcase_add_test(test, echo_comes_back);
@@ -206,9 +205,5 @@ main(void)
 	tcase_add_test(test, heads_and_bodies_belong_together);
 	tcase_add_test(test, runs_differ);
 	suite_add_tcase(suite, test);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return help_run(suite);
 }

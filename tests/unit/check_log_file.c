@@ -6,6 +6,7 @@
 #include "common/log.h"
 #include "common/log_limit.h"
 #include "tests/unit/daemon_help.h"
+#include "tests/unit/run_help.h"
 
 #include <jansson.h>
 #include <regex.h>

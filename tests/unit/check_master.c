@@ -9,6 +9,7 @@
 #include "daemon/master.h"
 #include "ipc/chan.h"
 #include "tests/unit/daemon_help.h"
+#include "tests/unit/run_help.h"
 #include "workers/worker.h"
 
 #include <stdatomic.h>

@@ -5,6 +5,7 @@
  */
 #include "daemon/notify.h"
 #include "tests/unit/daemon_help.h"
+#include "tests/unit/run_help.h"
 
 #include <sys/socket.h>
 #include <sys/un.h>

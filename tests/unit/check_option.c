@@ -7,6 +7,7 @@
  */
 #include "common/option.h"
 #include "tests/unit/conf_help.h"
+#include "tests/unit/run_help.h"
 
 #include <unistd.h>
 

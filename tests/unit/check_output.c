@@ -1,6 +1,7 @@
 /* Standard error of programs as log lines: borders, lengths, and whatever comes in pieces. */
 #include "daemon/output.h"
 #include "tests/unit/daemon_help.h"
+#include "tests/unit/run_help.h"
 
 /* What the log would hold for the line, behind the time. */
 static int

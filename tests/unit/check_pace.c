@@ -1,4 +1,5 @@
 /* Tests of the pace: cheap programs get many messages at once, dear and moody ones get one. */
+#include "tests/unit/run_help.h"
 #include "workers/pace.h"
 
 #include <check.h>
@@ -154,8 +155,6 @@ main(void)
 {
 	Suite *suite = suite_create("pace");
 	TCase *cases = tcase_create("pace");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_checked_fixture(cases, setup, NULL);
 	tcase_add_test(cases, test_nothing_is_known);
@@ -169,8 +168,5 @@ main(void)
 	tcase_add_test(cases, test_running);
 	tcase_add_test(cases, test_extremes);
 	suite_add_tcase(suite, cases);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return help_run(suite);
 }

@@ -8,6 +8,7 @@
 #include "tests/unit/pool_crew.h"
 #include "tests/unit/pool_drill.h"
 #include "tests/unit/pool_world.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -313,6 +314,7 @@ main(void)
 	TCase *inside = tcase_create("inside"), *random = tcase_create("random");
 	TCase *stopped = tcase_create("stopped");
 	const char *given = getenv("HOSTLER_SEED");
+	int status;
 
 	seed = given != NULL && *given != '\0' ? strtoull(given, NULL, 10) : clock_now() | 1;
 	tcase_set_timeout(inside, 60);
@@ -329,11 +331,8 @@ main(void)
 	suite_add_tcase(suite, inside);
 	suite_add_tcase(suite, random);
 	suite_add_tcase(suite, stopped);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	if (failed > 0)
+	status = help_run(suite);
+	if (status != EXIT_SUCCESS)
 		fprintf(stderr, "HOSTLER_SEED=%llu\n", (unsigned long long)seed);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return status;
 }

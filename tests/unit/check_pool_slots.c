@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "ipc/pool_layout.h"
 #include "tests/unit/pool_help.h"
+#include "tests/unit/run_help.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -525,9 +526,5 @@ main(void)
 
 	suite_add_tcase(suite, slots);
 	suite_add_tcase(suite, workers);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return help_run(suite);
 }

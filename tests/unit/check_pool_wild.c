@@ -7,6 +7,7 @@
 #include "ipc/pool_layout.h"
 #include "tests/unit/pool_crew.h"
 #include "tests/unit/pool_world.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <poll.h>
@@ -344,17 +345,15 @@ main(void)
 	Suite *suite = suite_create("pool_wild");
 	TCase *wild = tcase_create("wild");
 	const char *given = getenv("HOSTLER_SEED");
+	int status;
 
 	seed = given != NULL ? strtoull(given, NULL, 10) : clock_now() | 1;
 	tcase_set_timeout(wild, 60);
 	tcase_add_loop_test(wild, test_scribbled_memory, 0, SCRIBBLE_KINDS);
 	tcase_add_test(wild, test_scribbler_beside_workers);
 	suite_add_tcase(suite, wild);
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	if (failed > 0)
+	status = help_run(suite);
+	if (status != EXIT_SUCCESS)
 		fprintf(stderr, "HOSTLER_SEED=%llu\n", (unsigned long long)seed);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return status;
 }

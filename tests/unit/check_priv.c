@@ -1,6 +1,7 @@
 /* Who workers and instances become, and that there is no way back. Most of it needs root. */
 #include "daemon/priv.h"
 #include "tests/unit/daemon_help.h"
+#include "tests/unit/run_help.h"
 
 #include <grp.h>
 #include <pwd.h>

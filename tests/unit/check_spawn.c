@@ -5,6 +5,7 @@
 #include "daemon/environment.h"
 #include "daemon/spawn.h"
 #include "tests/unit/daemon_help.h"
+#include "tests/unit/run_help.h"
 
 #include <sys/prctl.h>
 #include <sys/wait.h>

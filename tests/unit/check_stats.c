@@ -1,6 +1,7 @@
 /* Counters in shared memory, written by real processes; and the table of protocols and handlers. */
 #include "common/kinds.h"
 #include "common/stats.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <signal.h>
@@ -408,8 +409,6 @@ main(void)
 {
 	Suite *suite = suite_create("stats");
 	TCase *tcase = tcase_create("stats");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, counts_of_dead_workers_stay);
@@ -426,8 +425,5 @@ main(void)
 	tcase_add_test(tcase, counters_have_names);
 	tcase_add_test(tcase, kinds_that_go_together);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? 1 : 0;
+	return help_run(suite);
 }

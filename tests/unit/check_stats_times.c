@@ -1,6 +1,7 @@
 /* Tests of the times in a reply: what a daemon told comes back, and so does what lies between. */
 #include "ctl/reply.h"
 #include "ctl/stats_times.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -143,8 +144,6 @@ main(void)
 {
 	Suite *suite = suite_create("stats_times");
 	TCase *test = tcase_create("times");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(test, clear, NULL);
 	tcase_add_test(test, the_same_comes_back);
@@ -153,9 +152,5 @@ main(void)
 	tcase_add_test(test, merged_buckets);
 	tcase_add_test(test, strange_counts);
 	suite_add_tcase(suite, test);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return help_run(suite);
 }

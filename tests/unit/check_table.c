@@ -1,6 +1,7 @@
 /* Tables and texts of hostlerctl: widths, cutting, escaping, durations. */
 #include "ctl/table.h"
 #include "ctl/text.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <fcntl.h>
@@ -318,8 +319,6 @@ main(void)
 	Suite *suite = suite_create("table");
 	TCase *tables = tcase_create("table");
 	TCase *texts = tcase_create("text");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tables, test_aligns_and_trims);
 	tcase_add_test(tables, test_no_rows_and_half_a_row);
@@ -338,9 +337,5 @@ main(void)
 	    texts, test_durations, 0, (int)(sizeof(durations) / sizeof(durations[0])));
 	suite_add_tcase(suite, tables);
 	suite_add_tcase(suite, texts);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? 0 : 1;
+	return help_run(suite);
 }

@@ -2,6 +2,7 @@
  * Words: quoting, every way to get it wrong, and that joined words come apart into the same again.
  */
 #include "common/words.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <stdint.h>
@@ -131,8 +132,6 @@ main(void)
 {
 	Suite *suite = suite_create("words");
 	TCase *tcase = tcase_create("words");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_test(tcase, test_plain);
 	tcase_add_test(tcase, test_quotes);
@@ -141,9 +140,5 @@ main(void)
 	tcase_add_test(tcase, test_join);
 	tcase_add_test(tcase, test_join_all);
 	suite_add_tcase(suite, tcase);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return help_run(suite);
 }
