@@ -32,52 +32,24 @@ escape_utf8(const unsigned char *text, size_t length)
 
 static const char escape_digits[] = "0123456789abcdef";
 
-size_t
-escape_text(char *to, const char *text, size_t length)
-{
-	const unsigned char *from = (const unsigned char *)text;
-	size_t used = 0;
-
-	for (size_t i = 0; i < length; i++) {
-		size_t size = from[i] < 0x80 ? 0 : escape_utf8(from + i, length - i);
-
-		if (size > 0) {
-			memcpy(to + used, from + i, size);
-			used += size;
-			i += size - 1;
-		} else if (from[i] >= 0x20 && from[i] < 0x7f) {
-			to[used++] = (char)from[i];
-		} else {
-			to[used++] = '\\';
-			to[used++] = 'x';
-			to[used++] = escape_digits[from[i] >> 4];
-			to[used++] = escape_digits[from[i] & 0xf];
-		}
-	}
-	return used;
-}
-
-/* One character of ASCII, or a byte that is no UTF-8; many readers choke on \u0000. */
+/*
+ * Writes one character that is not printable UTF-8 of several bytes. Returns how many bytes it
+ * wrote; *taken, how many it read, is 1 before.
+ */
 static size_t
-escape_json_byte(char *to, unsigned char byte)
+escape_text_byte(char *to, const unsigned char *from, size_t length, size_t *taken)
 {
-	bool control = byte > 0 && byte < 0x80;
-	size_t used = 0;
-
-	if (byte >= 0x20 && byte < 0x7f) {
-		if (byte == '"' || byte == '\\')
-			to[used++] = '\\';
-		to[used++] = (char)byte;
-		return used;
+	(void)length;
+	(void)taken;
+	if (from[0] >= 0x20 && from[0] < 0x7f) {
+		to[0] = (char)from[0];
+		return 1;
 	}
-	to[used++] = '\\';
-	to[used++] = control ? 'u' : '\\';
-	to[used++] = control ? '0' : 'x';
-	if (control)
-		to[used++] = '0';
-	to[used++] = escape_digits[byte >> 4];
-	to[used++] = escape_digits[byte & 0xf];
-	return used;
+	to[0] = '\\';
+	to[1] = 'x';
+	to[2] = escape_digits[from[0] >> 4];
+	to[3] = escape_digits[from[0] & 0xf];
+	return 4;
 }
 
 /* U+0080 to U+009F in two bytes: control characters, and yet UTF-8. */
@@ -87,28 +59,60 @@ escape_is_c1(const unsigned char *from, size_t length)
 	return length >= 2 && from[0] == 0xc2 && from[1] >= 0x80 && from[1] < 0xa0;
 }
 
-size_t
-escape_json(char *to, const char *text, size_t length)
+/* Many readers choke on \u0000: a NUL is shown like a byte that is no UTF-8. */
+static size_t
+escape_json_byte(char *to, const unsigned char *from, size_t length, size_t *taken)
 {
-	const unsigned char *from = (const unsigned char *)text;
+	unsigned char byte = from[0];
+	bool control = byte > 0 && byte < 0x80;
 	size_t used = 0;
 
-	for (size_t i = 0; i < length; i++) {
-		size_t size = from[i] < 0x80 ? 0 : escape_utf8(from + i, length - i);
+	if (byte >= 0x20 && byte < 0x7f) {
+		if (byte == '"' || byte == '\\')
+			to[used++] = '\\';
+		to[used++] = (char)byte;
+		return used;
+	}
+	if (escape_is_c1(from, length)) {
+		control = true;
+		byte = from[1];
+		*taken = 2;
+	}
+	memcpy(to, control ? "\\u00" : "\\\\x", control ? 4 : 3);
+	used = control ? 4 : 3;
+	to[used++] = escape_digits[byte >> 4];
+	to[used++] = escape_digits[byte & 0xf];
+	return used;
+}
 
-		if (size > 0) {
-			memcpy(to + used, from + i, size);
-			used += size;
-			i += size - 1;
-		} else if (escape_is_c1(from + i, length - i)) {
-			memcpy(to + used, "\\u00", 4);
-			to[used + 4] = escape_digits[from[i + 1] >> 4];
-			to[used + 5] = escape_digits[from[i + 1] & 0xf];
-			used += 6;
-			i++;
+static inline size_t
+escape_walk(char *to, const char *text, size_t length,
+    size_t (*byte)(char *to, const unsigned char *from, size_t length, size_t *taken))
+{
+	const unsigned char *from = (const unsigned char *)text;
+	size_t used = 0, taken;
+
+	for (size_t i = 0; i < length; i += taken) {
+		taken = from[i] < 0x80 ? 0 : escape_utf8(from + i, length - i);
+		if (taken > 0) {
+			memcpy(to + used, from + i, taken);
+			used += taken;
 		} else {
-			used += escape_json_byte(to + used, from[i]);
+			taken = 1;
+			used += byte(to + used, from + i, length - i, &taken);
 		}
 	}
 	return used;
+}
+
+size_t
+escape_text(char *to, const char *text, size_t length)
+{
+	return escape_walk(to, text, length, escape_text_byte);
+}
+
+size_t
+escape_json(char *to, const char *text, size_t length)
+{
+	return escape_walk(to, text, length, escape_json_byte);
 }

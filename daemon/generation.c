@@ -48,6 +48,12 @@ generation_most(const struct generation *generation)
 	return generation->conf->workers > most ? generation->conf->workers : (unsigned)most;
 }
 
+bool
+generation_may_have(const struct generation *generation, uint64_t workers)
+{
+	return workers >= 1 && workers <= generation_most(generation);
+}
+
 int
 generation_find(const struct generation *generation, const struct service *service)
 {

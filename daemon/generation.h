@@ -79,9 +79,11 @@ void generation_abandon(struct generation *generation);
 /* Starts, watches, ends. Returns when it wants to be called next; it may be freed here. */
 uint64_t generation_turn(struct generation *generation, uint64_t now);
 
-/* So many workers from now on, 1 to generation_most(). */
-void generation_scale(struct generation *generation, unsigned workers, uint64_t now);
+/* How many workers it may have at most, and whether it may have so many. */
 unsigned generation_most(const struct generation *generation);
+bool generation_may_have(const struct generation *generation, uint64_t workers);
+/* So many workers from now on, which it may have. */
+void generation_scale(struct generation *generation, unsigned workers, uint64_t now);
 
 /* The index of a service in it, or -1. */
 int generation_find(const struct generation *generation, const struct service *service);

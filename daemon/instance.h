@@ -68,7 +68,8 @@ struct instance {
 	char last_said[OUTPUT_LAST_MAX]; /* its last line on stderr */
 };
 
-#define INSTANCE_TRIAL (250 * CLOCK_MS) /* in which what cannot work dies at its start */
+/* In which what cannot work dies at its start; a program that lives so long can be started. */
+#define INSTANCE_TRIAL (250 * CLOCK_MS)
 
 /* Starts a process in an EMPTY instance; a failure counts as a death. Between turns of the loop. */
 void instance_start(struct instance *instance, uint64_t now);

@@ -68,7 +68,7 @@ master_scale(struct master *master, int more)
 	struct generation *current = master->current;
 	unsigned workers = current->wanted + (unsigned)more;
 
-	if (master->stop.phase != STOP_NONE || workers < 1 || workers > generation_most(current)) {
+	if (master->stop.phase != STOP_NONE || !generation_may_have(current, workers)) {
 		log_warnx("there are %u workers, from 1 to %u there may be", current->wanted,
 		    generation_most(current));
 		return;

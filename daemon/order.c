@@ -70,12 +70,13 @@ static json_t *
 order_scale_workers(struct master *master, json_int_t workers)
 {
 	struct generation *current = master->current;
-	unsigned before = current->wanted, most = generation_most(current);
+	unsigned before = current->wanted;
 
 	if (master->stop.phase != STOP_NONE)
 		return control_error("hostlerd is stopping");
-	if (workers < 1 || workers > most)
-		return control_error("workers: expects a number from 1 to %u", most);
+	if (!generation_may_have(current, (uint64_t)workers))
+		return control_error(
+		    "workers: expects a number from 1 to %u", generation_most(current));
 	if ((unsigned)workers != before) {
 		log_info("scaled to %u worker%s until the next reload", (unsigned)workers,
 		    workers == 1 ? "" : "s");

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RELOAD_PROOF (250 * CLOCK_MS)    /* a new program that lives so long can be started */
 #define RELOAD_LIMIT (40 * CLOCK_SECOND) /* to build, beside what start_rate takes */
 
 const char *
@@ -347,7 +346,7 @@ reload_is_proven(const struct generation *built, uint64_t now)
 {
 	for (unsigned i = 0; i < built->conf->service_count; i++)
 		if (built->services[i]->holders == 1 &&
-		    !service_is_up(built->services[i], now, RELOAD_PROOF))
+		    !service_is_up(built->services[i], now, INSTANCE_TRIAL))
 			return false;
 	return generation_all_ready(built);
 }

@@ -16,13 +16,13 @@
 #include <string.h>
 
 json_t *
-status_text(const char *text)
+status_string(const char *text)
 {
-	size_t length = strlen(text);
+	size_t length = text != NULL ? strlen(text) : 0;
 	json_t *value;
 	char *safe;
 
-	if (length == 0)
+	if (text == NULL)
 		return json_null();
 	safe = mem_alloc(ESCAPE_MOST * length + 1, 1);
 	value = json_stringn(safe, escape_text(safe, text, length));
@@ -30,10 +30,10 @@ status_text(const char *text)
 	return value != NULL ? value : json_null();
 }
 
-static json_t *
-status_optional(const char *text)
+json_t *
+status_text(const char *text)
 {
-	return text != NULL ? status_text(text) : json_null();
+	return text != NULL && text[0] != '\0' ? status_string(text) : json_null();
 }
 
 json_t *
@@ -109,7 +109,7 @@ status_service(const struct master *master, unsigned index, uint64_t now)
 	json_object_set_new(object, "protocol", json_string(protocol_name(conf->protocol)));
 	json_object_set_new(object, "handler", json_string(handler_name(conf->handler)));
 	json_object_set_new(object, "listen", status_addresses(master, index));
-	json_object_set_new(object, "command", status_optional(conf->command));
+	json_object_set_new(object, "command", status_text(conf->command));
 	json_object_set_new(object, "state", json_string(status_service_state(service)));
 	json_object_set_new(object, "backoff", status_seconds(now, service->loop.not_before));
 	json_object_set_new(object, "connections", status_number(stats_open(service->stats)));
@@ -212,7 +212,7 @@ status_reload(const struct reload *reload)
 {
 	return json_pack("{s:s, s:i, s:i, s:o}", "state", reload_phase_name(reload->phase), "count",
 	    (int)reload->count, "failed", (int)reload->failed, "last_error",
-	    status_optional(reload->last_error));
+	    status_text(reload->last_error));
 }
 
 /* ---- the commands ---- */
@@ -234,7 +234,7 @@ status_answer(void *arg, const json_t *request, struct control_ask *ask)
 	    json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:{s:o}}",
 		"version", PACKAGE_VERSION, "pid", status_pid(master->pid), "uptime",
 		status_seconds(master->started, now), "state", states[master->state], "file",
-		status_optional(master->conf->file), "control", status_text(master->control_path),
+		status_text(master->conf->file), "control", status_text(master->control_path),
 		"event_backend", backend_name(master->backend), "max_connections",
 		(int)master->current->max_connections, "generation", (int)master->current->number,
 		"generations", status_generations(master, now), "reload",

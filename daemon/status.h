@@ -16,7 +16,9 @@ extern const struct control_command status_commands[];
 struct service;
 struct stats;
 
-/* A text that may hold anything, as a program's last words do; null where it is empty. */
+/* A text that may hold anything, as a program's last words do; null for NULL. */
+json_t *status_string(const char *text);
+/* The same, and null where it is empty. */
 json_t *status_text(const char *text);
 /* Between two times in nanoseconds; 0 where they are the wrong way round. */
 json_t *status_seconds(uint64_t from, uint64_t to);
