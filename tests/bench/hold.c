@@ -1,0 +1,314 @@
+/*
+ * Holds many connections to a line server and does nothing with them, so that it can be measured
+ * what a server pays for clients that are merely there.
+ *
+ * Connections leave from many addresses of 127.0.0.0/8, since one address has only some 28,000
+ * ports. A line "ask" on stdin has every connection ask one line at the same time and awaits all
+ * replies; "ask N" does so with the first N. The end of stdin ends it. It owns its sockets, starts
+ * nothing, and gives up waiting after --timeout.
+ */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <getopt.h>
+#include <poll.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define HOLD_CONNECTING_MAX 256 /* attempts under way, so that a backlog is not overrun at once */
+#define HOLD_MESSAGE        64  /* bytes of a request with its LF */
+
+enum hold_state { HOLD_CLOSED, HOLD_CONNECTING, HOLD_IDLE, HOLD_ASKING };
+
+struct hold_conn {
+	int fd;
+	unsigned got; /* bytes of the reply */
+	enum hold_state state;
+};
+
+static struct hold_conn *hold_conns; /* owns; fds of those that are not HOLD_CLOSED */
+static struct sockaddr_in hold_server = {.sin_family = AF_INET};
+static char hold_message[HOLD_MESSAGE];
+static int hold_epoll;
+static int hold_count = 1;                      /* --connections */
+static int hold_sources = 64;                   /* --sources */
+static double hold_timeout = 10;                /* --timeout, seconds */
+static int hold_under_way;                      /* connections in HOLD_CONNECTING or HOLD_ASKING */
+static int hold_lost;                           /* were open, and the server ended them */
+static int hold_answered;                       /* replies of this "ask" */
+static double hold_asked, hold_half, hold_last; /* clock times of this "ask" */
+
+static double
+hold_clock(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
+}
+
+static void
+hold_fatal(const char *what)
+{
+	fprintf(stderr, "hold: %s: %s\n", what, strerror(errno));
+	exit(1);
+}
+
+static void
+hold_close(struct hold_conn *conn)
+{
+	if (conn->state == HOLD_CONNECTING || conn->state == HOLD_ASKING)
+		hold_under_way--;
+	if (conn->state == HOLD_IDLE || conn->state == HOLD_ASKING)
+		hold_lost++;
+	close(conn->fd);
+	conn->state = HOLD_CLOSED;
+}
+
+/* Connection number `index` leaves from 127.0.1.1, 127.0.1.2 ... in turn. */
+static void
+hold_connect(int index)
+{
+	struct hold_conn *conn = &hold_conns[index];
+	struct epoll_event event = {.events = EPOLLOUT, .data.u32 = (unsigned)index};
+	struct sockaddr_in own = {.sin_family = AF_INET};
+	int on = 1, source = index % hold_sources;
+
+	conn->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (conn->fd == -1)
+		hold_fatal("socket");
+	conn->state = HOLD_CONNECTING;
+	hold_under_way++;
+	own.sin_addr.s_addr =
+	    htonl(0x7f000101u + ((unsigned)source / 250u << 8) + (unsigned)source % 250u);
+	/* The port is chosen at connect(), when it only has to be new towards this server. */
+	setsockopt(conn->fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &on, sizeof(on));
+	if (ntohl(hold_server.sin_addr.s_addr) >> 24 == 127 &&
+	    bind(conn->fd, (struct sockaddr *)&own, sizeof(own)) == -1)
+		hold_fatal("bind");
+	if ((connect(conn->fd, (struct sockaddr *)&hold_server, sizeof(hold_server)) == -1 &&
+		errno != EINPROGRESS) ||
+	    epoll_ctl(hold_epoll, EPOLL_CTL_ADD, conn->fd, &event) == -1)
+		hold_close(conn);
+}
+
+static void
+hold_connected(int index)
+{
+	struct hold_conn *conn = &hold_conns[index];
+	struct epoll_event event = {.events = EPOLLIN, .data.u32 = (unsigned)index};
+	int error = 0;
+	socklen_t size = sizeof(error);
+
+	getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &size);
+	if (error != 0) {
+		hold_close(conn);
+		return;
+	}
+	conn->state = HOLD_IDLE;
+	hold_under_way--;
+	epoll_ctl(hold_epoll, EPOLL_CTL_MOD, conn->fd, &event);
+}
+
+static void
+hold_read(struct hold_conn *conn)
+{
+	char data[HOLD_MESSAGE];
+	ssize_t got = recv(conn->fd, data, sizeof(data), 0);
+
+	if (got == -1 && (errno == EAGAIN || errno == EINTR))
+		return;
+	/* What an idle connection receives is the reply of an earlier "ask" that came too late. */
+	if (got <= 0) {
+		hold_close(conn);
+		return;
+	}
+	conn->got += (unsigned)got;
+	if (conn->state != HOLD_ASKING || conn->got < HOLD_MESSAGE)
+		return;
+	conn->state = HOLD_IDLE;
+	hold_under_way--;
+	hold_answered++;
+	hold_last = hold_clock();
+}
+
+/* Handles what is ready, waiting for it until the deadline; false when that has passed. */
+static bool
+hold_turn(double deadline)
+{
+	struct epoll_event events[256];
+	double left = deadline - hold_clock();
+	int ready = left <= 0 ? 0 : epoll_wait(hold_epoll, events, 256, (int)(left * 1000) + 1);
+
+	for (int i = 0; i < ready; i++) {
+		struct hold_conn *conn = &hold_conns[events[i].data.u32];
+
+		if (conn->state == HOLD_CONNECTING)
+			hold_connected((int)events[i].data.u32);
+		else if (conn->state != HOLD_CLOSED)
+			hold_read(conn);
+	}
+	return left > 0;
+}
+
+static void
+hold_open(void)
+{
+	double begin = hold_clock();
+	int next = 0, open = 0;
+
+	while (next < hold_count || hold_under_way > 0) {
+		while (next < hold_count && hold_under_way < HOLD_CONNECTING_MAX)
+			hold_connect(next++);
+		if (!hold_turn(begin + hold_timeout))
+			break;
+	}
+	for (int i = 0; i < next; i++) {
+		if (hold_conns[i].state == HOLD_CONNECTING)
+			hold_close(&hold_conns[i]);
+		open += hold_conns[i].state == HOLD_IDLE;
+	}
+	printf(
+	    "holding %d of %d connections after %.3f s\n", open, hold_count, hold_clock() - begin);
+	fflush(stdout);
+}
+
+static void
+hold_ask(int first)
+{
+	int asked = 0;
+
+	hold_answered = 0;
+	hold_half = hold_last = hold_asked = hold_clock();
+	for (int i = 0; i < first; i++) {
+		struct hold_conn *conn = &hold_conns[i];
+
+		if (conn->state != HOLD_IDLE)
+			continue;
+		conn->got = 0;
+		conn->state = HOLD_ASKING;
+		hold_under_way++;
+		asked++;
+		if (send(conn->fd, hold_message, HOLD_MESSAGE, MSG_NOSIGNAL) != HOLD_MESSAGE)
+			hold_close(conn);
+	}
+	while (hold_under_way > 0 && hold_turn(hold_asked + hold_timeout)) {
+		if (hold_half == hold_asked && hold_answered * 2 >= asked)
+			hold_half = hold_clock();
+	}
+	printf("answered %d of %d, half after %.4f s, the last after %.4f s\n", hold_answered,
+	    asked, hold_half - hold_asked, hold_last - hold_asked);
+	fflush(stdout);
+	for (int i = 0; i < first; i++) {
+		if (hold_conns[i].state == HOLD_ASKING) {
+			hold_conns[i].state = HOLD_IDLE;
+			hold_under_way--;
+		}
+	}
+}
+
+/* Idle connections are watched all the while: what the server ends is counted when it happens. */
+static void
+hold_obey(void)
+{
+	struct pollfd watched[] = {
+	    {.fd = STDIN_FILENO, .events = POLLIN}, {.fd = hold_epoll, .events = POLLIN}};
+	char line[64];
+	size_t have = 0;
+
+	for (;;) {
+		if (poll(watched, 2, -1) == -1 && errno != EINTR)
+			hold_fatal("poll");
+		if (watched[1].revents)
+			hold_turn(hold_clock() + 0.001);
+		if (!watched[0].revents)
+			continue;
+		ssize_t got = read(STDIN_FILENO, line + have, 1);
+
+		if (got <= 0)
+			break;
+		if (line[have] != '\n') {
+			have = have + 1 < sizeof(line) - 1 ? have + 1 : 0;
+			continue;
+		}
+		line[have] = '\0';
+		have = 0;
+		int first = hold_count;
+
+		if (strcmp(line, "ask") == 0 ||
+		    (sscanf(line, "ask %d", &first) == 1 && first > 0 && first <= hold_count))
+			hold_ask(first);
+		else
+			fprintf(stderr, "hold: \"%s\" is neither \"ask\" nor \"ask N\"\n", line);
+	}
+	printf("lost %d of %d connections\n", hold_lost, hold_count);
+}
+
+static void
+hold_usage(void)
+{
+	fprintf(stderr, "hold [--connections N] [--sources N] [--timeout SECONDS] ADDRESS:PORT\n"
+			"then on stdin: ask | ask N; its end ends it\n");
+	exit(2);
+}
+
+static void
+hold_options(int argc, char **argv)
+{
+	static const struct option options[] = {{"connections", required_argument, NULL, 'c'},
+	    {"sources", required_argument, NULL, 's'}, {"timeout", required_argument, NULL, 't'},
+	    {NULL, 0, NULL, 0}};
+	int option;
+	char *colon;
+
+	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		if (option == 'c')
+			hold_count = (int)strtol(optarg, NULL, 10);
+		else if (option == 's')
+			hold_sources = (int)strtol(optarg, NULL, 10);
+		else if (option == 't')
+			hold_timeout = strtod(optarg, NULL);
+		else
+			hold_usage();
+	}
+	colon = optind == argc - 1 ? strrchr(argv[optind], ':') : NULL;
+	if (colon == NULL || hold_count < 1 || hold_count > 1000000 || hold_sources < 1 ||
+	    hold_sources > 10000 || !(hold_timeout > 0 && hold_timeout < 1e6))
+		hold_usage();
+	*colon = '\0';
+	hold_server.sin_port = htons((unsigned short)strtol(colon + 1, NULL, 10));
+	if (inet_pton(AF_INET, argv[optind], &hold_server.sin_addr) != 1)
+		hold_usage();
+}
+
+int
+main(int argc, char **argv)
+{
+	struct rlimit files;
+
+	hold_options(argc, argv);
+	getrlimit(RLIMIT_NOFILE, &files);
+	files.rlim_cur = files.rlim_max;
+	setrlimit(RLIMIT_NOFILE, &files);
+	if (files.rlim_max < (rlim_t)hold_count + 16) {
+		fprintf(stderr, "hold: %d connections, but %llu descriptors (see ulimit -Hn)\n",
+		    hold_count, (unsigned long long)files.rlim_max);
+		return 2;
+	}
+	memset(hold_message, 'h', HOLD_MESSAGE - 1);
+	hold_message[HOLD_MESSAGE - 1] = '\n';
+	hold_conns = calloc((size_t)hold_count, sizeof(*hold_conns));
+	hold_epoll = epoll_create1(EPOLL_CLOEXEC);
+	if (hold_conns == NULL || hold_epoll == -1)
+		hold_fatal("start");
+	hold_open();
+	hold_obey();
+	return 0;
+}
