@@ -22,6 +22,16 @@ bench_die(const char *what)
 	exit(1);
 }
 
+void
+bench_complain(const char *what)
+{
+	static bool complained;
+
+	if (!complained)
+		perror(what);
+	complained = true;
+}
+
 unsigned
 bench_option(int argc, char **argv, const char *name, unsigned fallback)
 {

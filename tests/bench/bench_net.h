@@ -22,6 +22,8 @@ struct bench_client {
 unsigned bench_option(int argc, char **argv, const char *name, unsigned fallback);
 /* Prints the sentence and why it failed (errno), and ends the program with status 1. */
 void bench_die(const char *what) __attribute__((noreturn));
+/* Prints the sentence and why it failed, the first time only: a limit is met ten thousand times. */
+void bench_complain(const char *what);
 
 /*
  * Raises the descriptor limit as far as it goes, listens on 127.0.0.1 at `--port N` (0, the

@@ -203,8 +203,10 @@ hold_ask(int first)
 		if (hold_half == hold_asked && hold_answered * 2 >= asked)
 			hold_half = hold_clock();
 	}
-	printf("answered %d of %d, half after %.4f s, the last after %.4f s\n", hold_answered,
-	    asked, hold_half - hold_asked, hold_last - hold_asked);
+	printf("answered %d of %d, ", hold_answered, asked);
+	if (hold_half > hold_asked)
+		printf("half after %.4f s, ", hold_half - hold_asked);
+	printf("the last after %.4f s\n", hold_last - hold_asked);
 	fflush(stdout);
 	for (int i = 0; i < first; i++) {
 		if (hold_conns[i].state == HOLD_ASKING) {
