@@ -141,8 +141,15 @@ bench_keep(struct bench_client *client, const char *data, size_t length)
 bool
 bench_echo(struct bench_client *client)
 {
-	static _Thread_local char scratch[BENCH_SCRATCH];
-	ssize_t n = read(client->fd, scratch, sizeof(scratch));
+	static char scratch[BENCH_SCRATCH];
+
+	return bench_echo_with(client, scratch, sizeof(scratch));
+}
+
+bool
+bench_echo_with(struct bench_client *client, char *scratch, size_t size)
+{
+	ssize_t n = read(client->fd, scratch, size);
 	char *end;
 	size_t whole;
 

@@ -37,6 +37,8 @@ int bench_accept(int listener, bool blocking);
 bool bench_write(int fd, const char *data, size_t length);
 /* One read, then the whole lines in it are sent back. False when the client has left. */
 bool bench_echo(struct bench_client *client);
+/* The same with a buffer of the caller's: bench_echo() has one for the whole process. */
+bool bench_echo_with(struct bench_client *client, char *scratch, size_t size);
 /* Closes and frees what it owns. */
 void bench_leave(struct bench_client *client);
 

@@ -16,8 +16,9 @@ static void *
 echo_serve(void *arg)
 {
 	struct bench_client *client = arg;
+	char scratch[4096];
 
-	while (bench_echo(client))
+	while (bench_echo_with(client, scratch, sizeof(scratch)))
 		;
 	bench_leave(client);
 	free(client);
@@ -47,8 +48,7 @@ main(int argc, char **argv)
 
 	pthread_attr_init(&attributes);
 	pthread_attr_setdetachstate(&attributes, PTHREAD_CREATE_DETACHED);
-	/* The scratch buffer, one for each thread, is part of the stack. */
-	pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN + BENCH_SCRATCH + 16384);
+	pthread_attr_setstacksize(&attributes, PTHREAD_STACK_MIN + 16384);
 	for (;;) {
 		int fd = bench_accept(listener, true);
 

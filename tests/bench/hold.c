@@ -4,13 +4,14 @@
  *
  * Connections leave from many addresses of 127.0.0.0/8, since one address has only some 28,000
  * ports. A line "ask" on stdin has every connection ask one line at the same time and awaits all
- * replies; "ask N" does so with the first N. The end of stdin ends it. It owns its sockets, starts
- * nothing, and gives up waiting after --timeout.
+ * replies; "ask N" does so with the first N, "ask N TIMES" again and again. The end of stdin ends
+ * it. It owns its sockets, starts nothing, and gives up waiting after --timeout.
  */
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -37,13 +38,13 @@ static struct hold_conn *hold_conns; /* owns; fds of those that are not HOLD_CLO
 static struct sockaddr_in hold_server = {.sin_family = AF_INET};
 static char hold_message[HOLD_MESSAGE];
 static int hold_epoll;
-static int hold_count = 1;                      /* --connections */
-static int hold_sources = 64;                   /* --sources */
-static double hold_timeout = 10;                /* --timeout, seconds */
-static int hold_under_way;                      /* connections in HOLD_CONNECTING or HOLD_ASKING */
-static int hold_lost;                           /* were open, and the server ended them */
-static int hold_answered;                       /* replies of this "ask" */
-static double hold_asked, hold_half, hold_last; /* clock times of this "ask" */
+static int hold_count = 1;       /* --connections */
+static int hold_sources = 64;    /* --sources */
+static double hold_timeout = 10; /* --timeout, seconds */
+static int hold_under_way;       /* connections in HOLD_CONNECTING or HOLD_ASKING */
+static int hold_lost;            /* were open, and the server ended them */
+static int hold_answered;        /* replies of this "ask" */
+static double hold_last;         /* when the last reply came */
 
 static double
 hold_clock(void)
@@ -180,13 +181,13 @@ hold_open(void)
 	fflush(stdout);
 }
 
-static void
+/* The first so many connections ask one line each; returns how many did. */
+static int
 hold_ask(int first)
 {
+	double begin = hold_clock();
 	int asked = 0;
 
-	hold_answered = 0;
-	hold_half = hold_last = hold_asked = hold_clock();
 	for (int i = 0; i < first; i++) {
 		struct hold_conn *conn = &hold_conns[i];
 
@@ -199,21 +200,30 @@ hold_ask(int first)
 		if (send(conn->fd, hold_message, HOLD_MESSAGE, MSG_NOSIGNAL) != HOLD_MESSAGE)
 			hold_close(conn);
 	}
-	while (hold_under_way > 0 && hold_turn(hold_asked + hold_timeout)) {
-		if (hold_half == hold_asked && hold_answered * 2 >= asked)
-			hold_half = hold_clock();
-	}
-	printf("answered %d of %d, ", hold_answered, asked);
-	if (hold_half > hold_asked)
-		printf("half after %.4f s, ", hold_half - hold_asked);
-	printf("the last after %.4f s\n", hold_last - hold_asked);
-	fflush(stdout);
+	while (hold_under_way > 0 && hold_turn(begin + hold_timeout))
+		;
 	for (int i = 0; i < first; i++) {
 		if (hold_conns[i].state == HOLD_ASKING) {
 			hold_conns[i].state = HOLD_IDLE;
 			hold_under_way--;
 		}
 	}
+	return asked;
+}
+
+/* Again and again, each time when all are answered; ends early when some were not. */
+static void
+hold_ask_times(int first, int times)
+{
+	double begin = hold_last = hold_clock();
+	int asked = 0;
+
+	hold_answered = 0;
+	for (int i = 0; i < times && hold_answered == asked; i++)
+		asked += hold_ask(first);
+	printf(
+	    "answered %d of %d, the last after %.6f s\n", hold_answered, asked, hold_last - begin);
+	fflush(stdout);
 }
 
 /* Idle connections are watched all the while: what the server ends is counted when it happens. */
@@ -242,13 +252,15 @@ hold_obey(void)
 		}
 		line[have] = '\0';
 		have = 0;
-		int first = hold_count;
+		int first = hold_count, times = 1;
 
 		if (strcmp(line, "ask") == 0 ||
-		    (sscanf(line, "ask %d", &first) == 1 && first > 0 && first <= hold_count))
-			hold_ask(first);
+		    (sscanf(line, "ask %d %d", &first, &times) >= 1 && first > 0 &&
+			first <= hold_count && times > 0 && times <= INT_MAX / first))
+			hold_ask_times(first, times);
 		else
-			fprintf(stderr, "hold: \"%s\" is neither \"ask\" nor \"ask N\"\n", line);
+			fprintf(stderr,
+			    "hold: \"%s\" is not \"ask\", \"ask N\" or \"ask N TIMES\"\n", line);
 	}
 	printf("lost %d of %d connections\n", hold_lost, hold_count);
 }
@@ -257,7 +269,7 @@ static void
 hold_usage(void)
 {
 	fprintf(stderr, "hold [--connections N] [--sources N] [--timeout SECONDS] ADDRESS:PORT\n"
-			"then on stdin: ask | ask N; its end ends it\n");
+			"then on stdin: ask | ask N | ask N TIMES; its end ends it\n");
 	exit(2);
 }
 
