@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,12 @@ listen_bind_ip(int fd, const struct addr *addr, int backlog)
 {
 	int on = 1;
 
-	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0)
+	/*
+	 * Connections inherit the second (tcp(7)), which spares a call for each. Without it the reply
+	 * behind another one waits until the client's kernel confirms that, which takes 40 ms.
+	 */
+	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0)
 		return -1;
 	/* [::]:80 and *:80 are two addresses; both can be written. */
 	if (addr->storage.ss_family == AF_INET6 &&

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import statistics
 import subprocess
 import time
 
@@ -55,6 +56,17 @@ def test_idle_timeout_runs_from_the_accept(start):
         client = daemon.connect()
         assert client.is_ended()
         assert time.monotonic() - begun > 0.55
+
+
+def test_a_reply_does_not_wait_for_the_one_before_to_be_confirmed(start):
+    """Nagle's algorithm would hold it back until the client's delayed ACK, 40 ms later."""
+    daemon = start({"up": pool(program("upper.py"), instances=2, concurrency=1)})
+    client, took = daemon.connect(), []
+    for _ in range(20):
+        begin = time.monotonic()
+        client.send(b"line\n" * 8).lines(8)
+        took.append(time.monotonic() - begin)
+    assert statistics.median(took) < 0.02 * harness.SCALE
 
 
 def test_too_few_descriptors_are_told_at_the_start():
