@@ -1,4 +1,4 @@
-/* See bench_net.h. Owns nothing but the thread that waits for the end of stdin. */
+/* See bench_net.h. Owns nothing but the process that waits for the end of stdin. */
 #include "tests/bench/bench_net.h"
 
 #include <arpa/inet.h>
@@ -6,11 +6,11 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -51,15 +51,29 @@ bench_option(int argc, char **argv, const char *name, unsigned fallback)
 	return fallback;
 }
 
-static void *
-bench_wait_for_end(void *arg)
+/*
+ * A process of its own waits for the end of stdin. A thread would make every system call on a
+ * descriptor dearer, since the kernel has to count who uses it, and that is what is measured here.
+ */
+static void
+bench_watch_stdin(void)
 {
+	pid_t parent = getpid();
 	char byte;
 
-	(void)arg;
-	while (read(STDIN_FILENO, &byte, 1) > 0)
-		;
-	_exit(0);
+	switch (fork()) {
+	case -1:
+		bench_die("cannot fork");
+	case 0:
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		while (getppid() == parent && read(STDIN_FILENO, &byte, 1) > 0)
+			;
+		if (getppid() == parent)
+			kill(parent, SIGTERM);
+		_exit(0);
+	default:
+		break;
+	}
 }
 
 static void
@@ -84,7 +98,6 @@ bench_listen(int argc, char **argv, bool blocking)
 	socklen_t length = sizeof(address);
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK), 0);
 	int on = 1;
-	pthread_t thread;
 
 	signal(SIGPIPE, SIG_IGN);
 	bench_raise_limit();
@@ -92,8 +105,7 @@ bench_listen(int argc, char **argv, bool blocking)
 	    bind(fd, (struct sockaddr *)&address, sizeof(address)) != 0 || listen(fd, 4096) != 0 ||
 	    getsockname(fd, (struct sockaddr *)&address, &length) != 0)
 		bench_die("cannot listen");
-	if ((errno = pthread_create(&thread, NULL, bench_wait_for_end, NULL)) != 0)
-		bench_die("cannot start a thread");
+	bench_watch_stdin();
 	printf("listening on 127.0.0.1:%u\n", ntohs(address.sin_port));
 	fflush(stdout);
 	return fd;

@@ -1,0 +1,122 @@
+"""The cases of `make bench`: who is asked what, and what has to come out of it."""
+
+import dataclasses
+
+import servers
+from servers import Hostlerd, Limit, Server, python
+
+ECHO = "--hostler.workers 1 --protocol line --handler echo"
+POOL = "--protocol line --handler program --instances 2 --queue 2048"
+
+
+@dataclasses.dataclass
+class Bar:
+    """`figure` of one server over that of another, and what that ratio may be."""
+
+    figure: str  # cpu, rate, p99
+    server: str
+    over: str
+    most: float = None  # the ratio has to be at most this
+    least: float = None  # or at least this
+
+
+@dataclasses.dataclass
+class Case:
+    name: str
+    title: str
+    load: str  # options of the generator
+    servers: list  # the first is what the others are compared with, the second hostlerd
+    bars: list
+    longer: float = 1  # a run takes so many times as long as another case's
+    program: list = None  # what the instances run
+    arranged: bool = False  # whether their CPUs are chosen, as placement.py explains
+
+    def names(self):
+        return [server.name for server in self.servers]
+
+
+AGAIN = " again"
+
+
+def echo(name, title, load, bar):
+    servers_here = [
+        Limit("epoll", "echo_epoll"),
+        Hostlerd("hostlerd", ECHO),
+        servers.Uvloop("uvloop"),
+        servers.Node(),
+        Server("asyncio", python("echo.py")),
+        servers.Uvloop("uvloop, bytes as they come", "--bytes"),
+    ]
+    # Ahead in CPU: whoever is busy without a pause saves the generator wake-ups, and gets a higher rate.
+    ahead = [Bar("cpu", "hostlerd", peer, most=1.0) for peer in ("uvloop", "Node", "asyncio")]
+    return Case(name, title, load, servers_here, [bar, *ahead])
+
+
+def limit_pool(depth, program="upper.py"):
+    return Limit(f"loop, {depth} in flight", "limit_pool", "--children", "2", "--depth", str(depth),
+                 "--", *python(program))  # fmt: skip
+
+
+def hostlerd_pool(concurrency=None, workers=1, name="hostlerd", program="upper.py"):
+    """Without a concurrency: whatever is the default."""
+    options = f"--hostler.workers {workers} {POOL}"
+    if concurrency is not None:
+        options += f" --concurrency {concurrency}"
+    return Hostlerd(name, options, python(program))
+
+
+def pool(name, title, concurrency, workers, depth, most):
+    limit = limit_pool(depth)
+    return Case(name, title, "--connections 64 --expect upper",
+                [limit, hostlerd_pool(concurrency, workers)],
+                [Bar("cpu", "hostlerd", limit.name, most=most)],
+                program=python("upper.py"), arranged=True)  # fmt: skip
+
+
+def asyncio_pool(depth):
+    name = "asyncio pool" if depth == 1 else f"asyncio pool, {depth} in flight"
+    return Server(name, python("asyncio_pool.py", "--depth", str(depth), "--", *python("upper.py")))
+
+
+ALL = [
+    echo("echo-64x1", "echo, 64 connections, 1 in flight each", "--connections 64",
+         Bar("cpu", "hostlerd", "epoll", most=1.15)),
+    echo("echo-1000x1", "echo, 1000 connections, 1 in flight each", "--connections 1000 --hold",
+         Bar("cpu", "hostlerd", "epoll", most=1.15)),
+    echo("echo-64x16", "echo, 64 connections, 16 in flight each", "--connections 64 --depth 16",
+         Bar("cpu", "hostlerd", "epoll", most=1.25)),
+    echo("echo-connect", "echo: connect, one line, close; 16 at a time",
+         "--connections 16 --new-connection", Bar("rate", "hostlerd", "epoll", least=0.90)),
+    pool("pool-1", "pool, concurrency = 1, one worker", 1, 1, 1, 1.15),
+    pool("pool-1-two-workers", "pool, concurrency = 1, two workers", 1, 2, 1, 1.40),
+    pool("pool-32", "pool, concurrency = 32, one worker", 32, 1, 32, 1.35),
+    pool("pool-auto", "pool, concurrency = auto, one worker", "auto", 1, 32, 1.35),
+    pool("pool-auto-two-workers", "pool, concurrency = auto, two workers", "auto", 2, 32, 1.35),
+    Case("pool-5ms", "pool, a program that takes 5 ms, concurrency = auto over 1",
+         "--connections 64 --expect upper",
+         [hostlerd_pool(1, name="concurrency = 1", program="wait.py"),
+          hostlerd_pool("auto", program="wait.py")],
+         [Bar("p99", "hostlerd", "concurrency = 1", most=1.2),
+          Bar("rate", "hostlerd", "concurrency = 1", least=1.0)], longer=3),
+    Case("pool-asyncio", "pool, against one written by hand in asyncio",
+         "--connections 64 --expect upper",
+         [asyncio_pool(1), hostlerd_pool(), asyncio_pool(32)],
+         [Bar("rate", "hostlerd", "asyncio pool", least=4.0)],
+         program=python("upper.py"), arranged=True),
+    Case("sessions", "connect, one line, close with a Python program; 16 at a time",
+         "--connections 16 --new-connection --expect upper",
+         [servers.Tcpserver("tcpserver", python("upper.py")),
+          hostlerd_pool(),
+          servers.Xinetd("xinetd", python("upper.py")),
+          servers.Socat("socat", python("upper.py")),
+          servers.Websocketd("websocketd", python("upper.py"))],
+         [Bar("rate", "hostlerd", "tcpserver", least=100),
+          Bar("rate", "hostlerd", "xinetd", least=100)]),
+    Case("cpu-bound", "a program that computes for about 5 ms; 16 connections",
+         "--connections 16 --expect upper",
+         [servers.Pipes("two children, bare pipes", python("burn.py")),
+          hostlerd_pool(program="burn.py"),
+          Server("thread pool", python("threads.py"))],
+         [Bar("rate", "hostlerd", "two children, bare pipes", least=0.90),
+          Bar("rate", "hostlerd", "thread pool", least=1.8)], longer=2),
+]  # fmt: skip
