@@ -8,11 +8,13 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "workers/conn.h"
+#include "workers/exclusive.h"
 #include "workers/service.h"
 #include "workers/worker.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -20,7 +22,7 @@
 #define LISTENER_BATCH    16 /* connections accepted in one go, so that other workers get some */
 #define LISTENER_PAUSE_US 50000
 #define LISTENER_YIELD_US 1000
-#define LISTENER_SLACK    8 /* connections above the share that are not worth standing back for */
+#define LISTENER_SLACK    2 /* connections above the share that are not worth standing back for */
 
 static void
 listener_pause(struct listener *listener, suseconds_t microseconds)
@@ -117,6 +119,24 @@ listener_has_share(const struct worker *worker)
 	return worker->open > share + share / 8 + LISTENER_SLACK;
 }
 
+/*
+ * Takes what waits. Who has its share takes one, since it may be the only one who was woken, and
+ * stands back; what nobody else has taken by then it takes.
+ */
+static void
+listener_take(struct listener *listener)
+{
+	bool stands_back = !listener->yielded;
+
+	listener->yielded = false;
+	for (int i = 0; i < LISTENER_BATCH && listener_accept(listener); i++)
+		if (stands_back && listener_has_share(listener->service->worker)) {
+			listener->yielded = true;
+			listener_pause(listener, LISTENER_YIELD_US);
+			return;
+		}
+}
+
 static void
 listener_on_accept(evutil_socket_t fd, short what, void *arg)
 {
@@ -125,15 +145,21 @@ listener_on_accept(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	listener->service->worker->now = clock_now();
-	if (!listener->yielded && listener_has_share(listener->service->worker)) {
-		listener->yielded = true;
-		listener_pause(listener, LISTENER_YIELD_US);
-		return;
-	}
-	listener->yielded = false;
-	for (int i = 0; i < LISTENER_BATCH; i++)
-		if (!listener_accept(listener))
-			break;
+	listener_take(listener);
+}
+
+/* Looks at it from now on. False when the loop cannot. */
+static bool
+listener_watch(struct listener *listener)
+{
+	int epoll = listener->service->worker->epoll;
+
+	if (event_add(listener->event, NULL) != 0)
+		return false;
+	if (epoll < 0 || exclusive_watch(epoll, listener->fd))
+		return true;
+	/* Then as everybody else: nothing is lost by it but time. */
+	return event_del(listener->event) == 0 && event_add(listener->event, NULL) == 0;
 }
 
 /* Whether the lowest free descriptor is one that a connection may have. */
@@ -166,7 +192,7 @@ listener_on_timer(evutil_socket_t fd, short what, void *arg)
 			    listener, "this worker's descriptors are nearly used up");
 			continue;
 		}
-		listener->paused = event_add(listener->event, NULL) != 0;
+		listener->paused = !listener_watch(listener);
 		if (listener->paused)
 			listener_pause(listener, LISTENER_PAUSE_US);
 	}
@@ -186,14 +212,30 @@ listener_start_all(struct worker *worker)
 		listener->fd = start->listeners[i].fd;
 		listener->event = event_new(
 		    worker->base, listener->fd, EV_READ | EV_PERSIST, listener_on_accept, listener);
-		if (listener->event == NULL || event_add(listener->event, NULL) != 0)
+		if (listener->event == NULL || !listener_watch(listener))
 			fatalx("cannot watch a listening socket");
+	}
+}
+
+void
+listener_tick(struct worker *worker)
+{
+	if (worker->listeners == NULL || worker->epoll < 0)
+		return;
+	for (unsigned i = 0; i < worker->start->listener_count; i++) {
+		struct listener *listener = &worker->listeners[i];
+		struct pollfd waiting = {.fd = listener->fd, .events = POLLIN};
+
+		if (listener->event != NULL && !listener->paused && poll(&waiting, 1, 0) == 1)
+			listener_take(listener);
 	}
 }
 
 void
 listener_stop_all(struct worker *worker)
 {
+	/* It may have been woken for them, and then nobody else was. */
+	listener_tick(worker);
 	for (unsigned i = 0; i < worker->start->listener_count; i++) {
 		struct listener *listener = &worker->listeners[i];
 

@@ -2,8 +2,9 @@
  * Accepting: in bounded batches, within max_connections of the service and of the daemon, and only
  * while enough descriptors are left for the instances' pipes. A pause ends by itself.
  *
- * Whoever is awake would win every connection, so a worker with clearly more than its share stands
- * back for a millisecond; what nobody else has taken by then it takes.
+ * A new connection wakes one worker that sleeps (see exclusive.h). A worker with clearly more than
+ * its share takes one connection at a time and stands back for a millisecond after each; what
+ * nobody else has taken by then it takes.
  */
 #ifndef WORKERS_LISTENER_H
 #define WORKERS_LISTENER_H
@@ -24,6 +25,11 @@ struct listener {
 
 /* Makes the worker's listeners and starts to accept. */
 void listener_start_all(struct worker *worker);
+/*
+ * From time to time: takes what waits although somebody else was woken for it, who was killed, is
+ * stopped, or has no descriptors left.
+ */
+void listener_tick(struct worker *worker);
 /* Stops for good. */
 void listener_stop_all(struct worker *worker);
 /* A connection of the service was closed: there may be room again. */

@@ -47,6 +47,7 @@ struct worker {
 	const struct worker_start *start; /* borrows */
 	struct event_base *base;
 	struct watch watch;           /* how connections are watched on that loop */
+	int epoll;                    /* borrows; the loop's, for exclusive_watch(); -1 */
 	struct service *services;     /* owns; start->conf->service_count of them */
 	struct listener *listeners;   /* owns; start->listener_count of them */
 	struct event *listener_timer; /* owns; looks again whether to accept */

@@ -11,6 +11,7 @@
 #include "workers/access.h"
 #include "workers/collect.h"
 #include "workers/conn.h"
+#include "workers/exclusive.h"
 #include "workers/handler.h"
 #include "workers/listener.h"
 #include "workers/program.h"
@@ -167,6 +168,7 @@ worker_on_tick(evutil_socket_t fd, short what, void *arg)
 		if (worker->services[i].program != NULL)
 			program_tick(worker->services[i].program);
 	worker_keep_fds(worker);
+	listener_tick(worker);
 	worker_check_drained(worker);
 }
 
@@ -298,6 +300,7 @@ worker_open(struct worker *worker, const struct worker_start *start)
 
 	worker->start = start;
 	worker_open_loop(worker, start->backend);
+	worker->epoll = exclusive_find(worker->base);
 	worker->started = worker->now = clock_now();
 	worker->sum = stats_row(start->sum, start->id);
 	worker->scratch = mem_alloc(1, WORKER_SCRATCH);
