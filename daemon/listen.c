@@ -41,8 +41,8 @@ listen_bind_ip(int fd, const struct addr *addr, int backlog)
 	int on = 1;
 
 	/*
-	 * Connections inherit the second (tcp(7)), which spares a call for each. Without it the reply
-	 * behind another one waits until the client's kernel confirms that, which takes 40 ms.
+	 * Connections inherit the second (tcp(7)), which spares a call for each. Without it a reply
+	 * behind another waits for the client's kernel to confirm that one: up to 40 ms.
 	 */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0)
