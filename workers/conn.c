@@ -21,7 +21,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONN_SPARE_MAX 4096 /* a burst of busy ones leaves no more than these behind */
+#define CONN_SPARE_MAX 256 /* a burst of busy ones leaves no more than these behind */
 
 /* ---- busy or idle ---- */
 

@@ -15,7 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define REQ_SPARE_MAX 4096
+#define REQ_SPARE_MAX 256
 
 static struct req_list req_spare = TAILQ_HEAD_INITIALIZER(req_spare);
 static unsigned req_spares;
