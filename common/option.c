@@ -150,6 +150,10 @@ static const struct option option_table[] = {
 	.flags = OPTION_LIMIT,
 	.help = "How long the connections of workers that were replaced, by a reload or to have "
 		"fewer of them, may take to end what they have begun; then they are cut."},
+    {HOSTLER("spin", spin), DURATION(0, MS), .fallback = "0", .flags = OPTION_LIMIT,
+	.help = "How long a worker that ran out of work looks for more before it sleeps. It "
+		"answers single requests sooner, at the cost of CPU time, and only where CPUs are "
+		"idle anyway; 0 is not at all."},
     {HOSTLER("worker_timeout", worker_timeout), DURATION(100 * MS, DAY), .fallback = "10s",
 	.flags = OPTION_LIMIT,
 	.help = "A worker that does not answer the master for so long is killed and replaced."},

@@ -274,6 +274,31 @@ pool_look(struct pool *pool, uint64_t now)
 	pool_search(pool);
 }
 
+void
+pool_stay_awake(struct pool *pool)
+{
+	atomic_store_explicit(&pool->books->watches[pool->self].awake, 1, memory_order_relaxed);
+}
+
+bool
+pool_was_granted(struct pool *pool)
+{
+	uint64_t granted = atomic_load(&pool->books->watches[pool->self].granted);
+
+	if (granted == pool->granted)
+		return false;
+	pool->granted = granted;
+	pool_search(pool);
+	return true;
+}
+
+bool
+pool_may_sleep(struct pool *pool)
+{
+	atomic_store(&pool->books->watches[pool->self].awake, 0);
+	return !pool_was_granted(pool);
+}
+
 bool
 pool_is_doomed(const struct pool *pool, const struct pool_grant *grant)
 {

@@ -196,6 +196,16 @@ void pool_set_deadline(struct pool *pool, const struct pool_grant *grant, uint64
 void pool_count_served(struct pool *pool, const struct pool_grant *grant);
 
 /*
+ * Saves wake-ups. From pool_stay_awake() on nobody wakes this worker for a grant, so it must call
+ * pool_may_sleep() before it waits for events, and not wait when that says false: something was
+ * granted meanwhile, which pool_next_grant() finds. pool_was_granted() tells the same in between.
+ * No lock.
+ */
+void pool_stay_awake(struct pool *pool);
+bool pool_was_granted(struct pool *pool);
+bool pool_may_sleep(struct pool *pool);
+
+/*
  * What a woken worker does first: compares the master's words, matches, sweeps, where there is
  * news; and makes pool_next_grant() search.
  */

@@ -17,11 +17,15 @@ pool_search(struct pool *pool)
 static void
 pool_wake(struct pool *pool, unsigned worker)
 {
+	struct pool_watch *watch;
+
 	if (worker == pool->self) {
 		pool_search(pool);
 		pool->self_grants++;
 		return;
 	}
+	watch = &pool->books->watches[worker];
+	atomic_store(&watch->granted, atomic_load(&watch->granted) + 1);
 	pool->wakes[worker / 64] |= UINT64_C(1) << worker % 64;
 	pool->wake_workers = true;
 }

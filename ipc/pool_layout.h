@@ -90,6 +90,12 @@ struct pool_cell {
 	uint32_t next, prev;      /* of the line, or next of the free list */
 };
 
+/* What one worker and those that grant it something say to each other; a hint, as its eventfd. */
+struct pool_watch {
+	_Alignas(64) _Atomic uint64_t granted; /* by others, ever; written under the lock */
+	_Atomic uint64_t awake; /* it looks before it sleeps: nobody needs to wake it */
+};
+
 struct pool_books {
 	pthread_mutex_t mutex;
 	uint64_t seen_changes;
@@ -103,6 +109,7 @@ struct pool_books {
 	_Atomic uint64_t broke; /* when an instance last broke in somebody's hands */
 	_Atomic uint64_t swept[POOL_WORKERS_MAX]; /* the death that was swept up after */
 	struct pool_trace trace[POOL_TRACE];
+	struct pool_watch watches[POOL_WORKERS_MAX];
 };
 
 /* The grant of a slot that the worker knows of. */
@@ -127,6 +134,7 @@ struct pool {
 	unsigned self; /* this worker's id */
 	struct pool_hooks hooks;
 	struct pool_told *told;                /* owns; one for each slot */
+	uint64_t granted;                      /* by others, as far as it was looked at */
 	bool untold;                           /* there may be a grant that it does not know of */
 	unsigned self_grants;                  /* grants to itself under this stay in the lock */
 	unsigned cursor;                       /* where pool_next_grant() goes on looking */

@@ -114,6 +114,7 @@ pool_attach(struct pool *pool, unsigned worker, const struct pool_hooks *hooks)
 	pool->self = worker;
 	pool->hooks = *hooks;
 	pool->hungry_told = 0;
+	pool_may_sleep(pool);
 	memset(pool->told, 0, pool->shape.slots * sizeof(*pool->told));
 	pool_look(pool, clock_now());
 }

@@ -103,9 +103,13 @@ pool_unlock(struct pool *pool)
 		return;
 	pool->wake_workers = false;
 	for (unsigned i = 0; i < (pool->shape.workers + 63) / 64; i++)
-		for (; pool->wakes[i] != 0; pool->wakes[i] &= pool->wakes[i] - 1)
-			pool->hooks.wake(
-			    pool->hooks.arg, i * 64 + (unsigned)__builtin_ctzll(pool->wakes[i]));
+		for (; pool->wakes[i] != 0; pool->wakes[i] &= pool->wakes[i] - 1) {
+			unsigned worker = i * 64 + (unsigned)__builtin_ctzll(pool->wakes[i]);
+
+			/* It sees the grant before it sleeps, or we see that it is about to. */
+			if (atomic_load(&pool->books->watches[worker].awake) == 0)
+				pool->hooks.wake(pool->hooks.arg, worker);
+		}
 }
 
 /* A slot's word may have been scribbled on: what makes no sense is broken. */

@@ -16,6 +16,13 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
+/*
+ * An instance that rests stays watched by the worker that had it last, which is likely to have it
+ * next: so two system calls are saved. Its replies to another worker would then wake this one in
+ * vain: when that happens once, it is not watched between the next so many leases.
+ */
+#define LINK_SHY 256
+
 static void link_on_readable(evutil_socket_t fd, short what, void *arg);
 static void link_on_writable(evutil_socket_t fd, short what, void *arg);
 
@@ -92,7 +99,11 @@ void
 link_rest(struct link *link)
 {
 	link->held = false;
-	event_del(&link->read_event);
+	link->inside = 0;
+	if (link->shy > 0) {
+		link->shy--;
+		event_del(&link->read_event);
+	}
 	event_del(&link->write_event);
 	link->write_pending = false;
 	deadline_clear(&link->deadline);
@@ -349,8 +360,13 @@ link_on_readable(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	link->program->service->worker->now = clock_now();
-	if (link->held)
+	if (link->held) {
 		link_read(link);
+		return;
+	}
+	/* Another worker asked it, or it ended: whoever takes it finds out. */
+	event_del(&link->read_event);
+	link->shy = LINK_SHY;
 }
 
 static void

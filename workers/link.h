@@ -32,7 +32,8 @@ struct link {
 	bool input_closed; /* a write failed */
 	bool gone;         /* dead or given up: freed when no lease holds it */
 
-	bool held; /* this worker has the lease, which is `grant` */
+	unsigned shy; /* leases after which it is not watched, since another worker was disturbed */
+	bool held;    /* this worker has the lease, which is `grant` */
 	struct pool_grant grant;
 	unsigned given;       /* messages of this lease */
 	unsigned inside;      /* of these not answered */

@@ -18,6 +18,7 @@ static void program_again(struct program *program, struct req *req);
 static void program_granted(struct program *program, struct pool_grant *grant);
 
 static struct link_list program_ended = TAILQ_HEAD_INITIALIZER(program_ended);
+static TAILQ_HEAD(, program) program_lines = TAILQ_HEAD_INITIALIZER(program_lines);
 
 /* ---- links ---- */
 
@@ -75,7 +76,9 @@ program_wait(struct program *program, struct req *req)
 
 	req->lost = false;
 	req_keep(req);
-	program->waiting_count++;
+	if (program->waiting_count++ == 0)
+		TAILQ_INSERT_TAIL(&program_lines, program, in_line);
+	pool_stay_awake(program->pool);
 	while (after != NULL && after->ticket.arrival > req->ticket.arrival)
 		after = TAILQ_PREV(after, req_list, in_handler);
 	if (after == NULL)
@@ -92,7 +95,8 @@ program_wait(struct program *program, struct req *req)
 void
 program_stop_waiting(struct program *program, struct req *req)
 {
-	program->waiting_count--;
+	if (--program->waiting_count == 0)
+		TAILQ_REMOVE(&program_lines, program, in_line);
 	TAILQ_REMOVE(&program->waiting, req, in_handler);
 	deadline_clear(&req->deadline);
 }
@@ -196,6 +200,30 @@ program_collect(struct program *program)
 
 	while (pool_next_grant(program->pool, &grant))
 		program_granted(program, &grant);
+}
+
+void
+program_take_grants(void)
+{
+	struct program *program, *next;
+
+	for (program = TAILQ_FIRST(&program_lines); program != NULL; program = next) {
+		next = TAILQ_NEXT(program, in_line);
+		pool_stay_awake(program->pool);
+		if (pool_was_granted(program->pool))
+			program_collect(program);
+	}
+}
+
+bool
+program_may_sleep(void)
+{
+	struct program *program;
+	bool may = true;
+
+	TAILQ_FOREACH (program, &program_lines, in_line)
+		may = pool_may_sleep(program->pool) && may;
+	return may;
 }
 
 static void

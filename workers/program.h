@@ -20,15 +20,16 @@ struct service;
 TAILQ_HEAD(link_list, link);
 
 struct program {
-	struct service *service;   /* borrows */
-	struct pool *pool;         /* borrows */
-	struct link **links;       /* owns; the newest known of each slot, or NULL */
-	struct link_list held;     /* owns; with a lease, newest incarnation or not */
-	struct req_list waiting;   /* owns; with a ticket, oldest first */
-	unsigned waiting_count;    /* of `waiting` */
-	unsigned instances;        /* known and not gone */
-	struct pace pace;          /* of what its instances answered to this worker */
-	STAILQ_ENTRY(program) due; /* of program_ahead.c */
+	struct service *service;      /* borrows */
+	struct pool *pool;            /* borrows */
+	struct link **links;          /* owns; the newest known of each slot, or NULL */
+	struct link_list held;        /* owns; with a lease, newest incarnation or not */
+	struct req_list waiting;      /* owns; with a ticket, oldest first */
+	unsigned waiting_count;       /* of `waiting` */
+	unsigned instances;           /* known and not gone */
+	struct pace pace;             /* of what its instances answered to this worker */
+	STAILQ_ENTRY(program) due;    /* of program_ahead.c */
+	TAILQ_ENTRY(program) in_line; /* of program.c; while something waits */
 	bool is_due;
 	struct deadline_line queue, running; /* of requests that wait; of links that are asked */
 };
@@ -47,6 +48,11 @@ void program_on_instance(
 void program_on_instance_gone(struct program *program, const struct msg_instance *instance);
 /* Somebody says "look": the master changed something, or this worker was granted a lease. */
 void program_look(struct program *program);
+/* Of all services: takes up what was granted while this worker was busy. */
+void program_take_grants(void);
+/* Of all services: others wake this worker from now on; false when something was granted already.
+ */
+bool program_may_sleep(void);
 /* A few times a second: a wake-up may have been lost, a worker stand still, a program not flush. */
 void program_tick(struct program *program);
 /* Whether a request waits or is under way. */

@@ -194,6 +194,7 @@ worker_turn(struct worker *worker)
 		TAILQ_REMOVE(&worker->turn, busy, in_turn);
 		conn_turn(busy->conn);
 	}
+	program_take_grants();
 	program_send_due();
 	collect_turn();
 	access_turn(worker);
@@ -201,17 +202,29 @@ worker_turn(struct worker *worker)
 	program_free_ended();
 }
 
+/* Whether to look once more instead of sleeping: whoever is waited for may need microseconds. */
+static bool
+worker_spins(struct worker *worker)
+{
+	return worker->now - worker_self(worker)->active < worker->start->conf->spin;
+}
+
 static void
 worker_loop(struct worker *worker)
 {
 	while (!worker->done) {
+		bool sleeps =
+		    TAILQ_EMPTY(&worker->turn) && !worker_spins(worker) && program_may_sleep();
 		/* EVLOOP_NONBLOCK alone would go on for as long as anything happens. */
-		int flags = EVLOOP_ONCE | (TAILQ_EMPTY(&worker->turn) ? 0 : EVLOOP_NONBLOCK);
+		int flags = EVLOOP_ONCE | (sleeps ? 0 : EVLOOP_NONBLOCK);
+		uint64_t before = worker->now;
 
 		if (event_base_loop(worker->base, flags) < 0) {
 			log_errorx("the event loop failed");
 			worker_end(worker, 1, "event loop");
 		}
+		if (worker->now != before) /* every callback sets it */
+			worker_self(worker)->active = worker->now;
 		worker_turn(worker);
 	}
 	log_flush();

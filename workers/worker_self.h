@@ -27,6 +27,7 @@ struct worker_self {
 	struct worker_mails mails;
 	uint64_t stuck_since, stuck_last;
 	struct timeval tick_time;
+	uint64_t active; /* when there last was an event */
 };
 
 static inline struct worker_self *

@@ -27,6 +27,7 @@ START_TEST(test_defaults)
 	ck_assert_uint_eq(conf->max_connections, 20000);
 	ck_assert_uint_eq(conf->shutdown_timeout, 30 * SECOND);
 	ck_assert_uint_eq(conf->worker_timeout, 10 * SECOND);
+	ck_assert_uint_eq(conf->spin, 0);
 	ck_assert_uint_eq(conf->service_count, 1);
 	ck_assert_str_eq(service->name, "a");
 	ck_assert_str_eq(service->origin, "t.conf:1");
@@ -71,7 +72,7 @@ START_TEST(test_values)
 	struct conf *conf = help_good(
 	    "# a comment\n  ; another\n\n[hostler]\nworkers = 3\nlog_level=debug\n"
 	    "control = /tmp/c.sock\npid_file=/tmp/p\nmax_connections: 7\n"
-	    "shutdown_timeout=1.5s\nworker_timeout=2m\n[service a.b-c_9]\n"
+	    "shutdown_timeout=1.5s\nworker_timeout=2m\nspin=0.1ms\n[service a.b-c_9]\n"
 	    "listen = 127.0.0.1:81, [::1]:82\tunix:/tmp/x\nbacklog=5\nprotocol=frame\n"
 	    "ids=yes\nhandler=program\ncommand=sh -c 'exit  0'\ndirectory=/usr\n"
 	    "environment=A=1 B_2=\"x y\" C=\nlimit_nofile=99\nlimit_nproc=98\n"
@@ -92,6 +93,7 @@ START_TEST(test_values)
 	ck_assert_uint_eq(conf->max_connections, 7);
 	ck_assert_uint_eq(conf->shutdown_timeout, 3 * SECOND / 2);
 	ck_assert_uint_eq(conf->worker_timeout, 120 * SECOND);
+	ck_assert_uint_eq(conf->spin, 100000);
 	ck_assert_str_eq(service->name, "a.b-c_9");
 	ck_assert_uint_eq(service->listens, 3);
 	ck_assert_str_eq(addr_format(&service->listen[0], text), "127.0.0.1:81");
