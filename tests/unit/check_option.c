@@ -291,13 +291,24 @@ START_TEST(test_sample)
 }
 END_TEST
 
-/* Takes the # off every "#key = value", so that all options count. */
+/* Whether the line is a "key = value" for another handler than the sample's. */
+static bool
+check_option_is_foreign(const char *line)
+{
+	char key[64];
+	const struct option *option =
+	    sscanf(line, "%63[a-z_]", key) == 1 ? option_find(OPTION_SERVICE, key) : NULL;
+
+	return option != NULL && !option_is_for(option, HANDLER_PROGRAM);
+}
+
+/* Takes the # off every "#key = value", so that all options of the sample's handler count. */
 static void
 check_option_uncomment(char *text, bool is_root)
 {
 	for (char *line = text; line != NULL; line = strchr(line, '\n')) {
 		line += *line == '\n';
-		if (line[0] != '#' || line[1] == ' ')
+		if (line[0] != '#' || line[1] == ' ' || check_option_is_foreign(line + 1))
 			continue;
 		/* Only root may become somebody else. */
 		if (is_root || (strncmp(line, "#user", 5) != 0 && strncmp(line, "#group", 6) != 0))

@@ -382,11 +382,16 @@ END_TEST
 START_TEST(kinds_that_go_together)
 {
 	static const bool together[PROTOCOL_COUNT][HANDLER_COUNT] = {
-	    [PROTOCOL_STREAM] = {[HANDLER_ECHO] = true, [HANDLER_DISCARD] = true},
-	    [PROTOCOL_LINE] =
-		{[HANDLER_ECHO] = true, [HANDLER_DISCARD] = true, [HANDLER_PROGRAM] = true},
-	    [PROTOCOL_FRAME] =
-		{[HANDLER_ECHO] = true, [HANDLER_DISCARD] = true, [HANDLER_PROGRAM] = true},
+	    [PROTOCOL_STREAM] =
+		{[HANDLER_ECHO] = true, [HANDLER_DISCARD] = true, [HANDLER_COLLECT] = true},
+	    [PROTOCOL_LINE] = {[HANDLER_ECHO] = true,
+		[HANDLER_DISCARD] = true,
+		[HANDLER_COLLECT] = true,
+		[HANDLER_PROGRAM] = true},
+	    [PROTOCOL_FRAME] = {[HANDLER_ECHO] = true,
+		[HANDLER_DISCARD] = true,
+		[HANDLER_COLLECT] = true,
+		[HANDLER_PROGRAM] = true},
 	};
 
 	for (unsigned p = 0; p < PROTOCOL_COUNT; p++)

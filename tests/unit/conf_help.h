@@ -15,6 +15,10 @@
 /* Five lines. */
 #define PROGRAM "[service a]\nlisten=127.0.0.1:0\nprotocol=line\nhandler=program\ncommand=sh\n"
 
+/* Five lines, for a file that need not be there. */
+#define COLLECT                                                                                    \
+	"[service a]\nlisten=127.0.0.1:0\nprotocol=line\nhandler=collect\nfile=/tmp/records\n"
+
 static inline struct conf *
 help_parse_bytes(const char *text, size_t length, struct conf_errors *errors)
 {
