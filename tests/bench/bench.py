@@ -133,9 +133,9 @@ def server_rows(case, found):
     for name, runs in found.items():
         if name.endswith(AGAIN):
             continue
-        over = "1"
+        over = "1" if name == first else ""
         if name != first and first in found:
-            over = f"{figures.Spread.of(figures.ratios(runs, found[first], 'cpu')):.2f}"
+            over = str(figures.Spread.of(figures.ratios(runs, found[first], "cpu")))
         bad = sum(run["bad"] for run in runs)
         yield [
             name + (f", {bad} bad replies" if bad else ""),
@@ -165,8 +165,8 @@ def bar_rows(case, found):
         wanted = f"≤ {bar.most:.2f}" if bar.most is not None else f"≥ {bar.least:.2f}"
         yield [
             f"{case.name}: {FIGURES[bar.figure]} over {bar.over}",
-            f"{ratio:.2f}",
-            f"{same:.2f}",
+            str(ratio),
+            str(same),
             wanted,
             verdict,
         ]
@@ -190,8 +190,8 @@ def machine():
 def conditions(options):
     named = ", ".join(f"{name} {version}" for name, version in servers.versions().items())
     loose = "; the kernel chose where each process runs" if options.loose else ""
-    return (f"{machine()}, {time.strftime('%B %Y')}; {named}. Medians of {options.rounds} interleaved rounds "
-            f"of {options.seconds:g} s{loose}; in parentheses the quartiles.")  # fmt: skip
+    return (f"{machine()}, {time.strftime('%B %Y')}; {named}. {options.rounds} interleaved rounds of "
+            f"{options.seconds:g} s, medians, in parentheses the quartiles{loose}.")  # fmt: skip
 
 
 def report(measured, options):
@@ -204,6 +204,26 @@ def report(measured, options):
         lines += ["", f"**{case.name}**: {case.title}", ""]
         lines += figures.markdown(SERVER_HEADS, list(server_rows(case, found)))
     return lines
+
+
+SETTINGS = ("rounds", "seconds", "loose")
+
+
+def remember(measured, options):
+    settings = {name: getattr(options, name) for name in SETTINGS}
+    runs = {case.name: found for case, found in measured}
+    options.json.write_text(json.dumps({"settings": settings, "runs": runs}, indent=1))
+
+
+def recall(options):
+    """What earlier runs measured, by case; a later file's cases take the place of an earlier's."""
+    runs = {}
+    for path in options.show:
+        kept = json.loads(path.read_text())
+        runs.update(kept["runs"])
+        for name in SETTINGS:
+            setattr(options, name, kept["settings"][name])
+    return [(case, runs.get(case.name)) for case in options.chosen]
 
 
 def is_fine(measured):
@@ -223,6 +243,8 @@ def parse(words):
     parser.add_argument("--servers", metavar="A,B", help="beside hostlerd and the first, only these")
     parser.add_argument("--loose", action="store_true", help="do not say on which CPU a pool's processes run")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="every run goes there too")
+    parser.add_argument("--show", metavar="FILE", type=pathlib.Path, action="append",
+                        help="measure nothing, show the runs of such a file; of several as one")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="name the cases and end")
     options = parser.parse_args(words)
     if options.quick:
@@ -247,15 +269,15 @@ def main():
     if options.list:
         print("\n".join(f"{case.name:24}{case.title}" for case in options.chosen))
         return 0
-    bench = Bench(options)
-    measured = []
-    for case in options.chosen:
-        found = bench.measure(case)
-        if found:
-            measured.append((case, found))
+    if options.show:
+        measured = recall(options)
+    else:
+        bench = Bench(options)
+        measured = [(case, bench.measure(case)) for case in options.chosen]
+    measured = [(case, found) for case, found in measured if found]
     print("\n".join(report(measured, options)))
     if options.json:
-        options.json.write_text(json.dumps({case.name: found for case, found in measured}, indent=1))
+        remember(measured, options)
     return 0 if is_fine(measured) else 1
 
 

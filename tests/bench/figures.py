@@ -19,8 +19,10 @@ class Spread:
         low, middle, high = statistics.quantiles(values, n=4, method="inclusive")
         return cls(low, middle, high)
 
-    def __format__(self, spec):
-        return f"{self.middle:{spec}} ({self.low:{spec}}-{self.high:{spec}})"
+    def __str__(self):
+        digits = 4 if self.middle < 0.1 else 2 if self.middle < 10 else 0
+        middle, low, high = (f"{value:.{digits}f}" for value in (self.middle, self.low, self.high))
+        return f"{middle} ({low}-{high})"
 
 
 def ratios(above, below, figure):
