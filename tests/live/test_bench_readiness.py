@@ -121,7 +121,7 @@ ROWS = [{"name": "e & f", "colour": "#ff0000", "one": 3.0},
 @pytest.mark.parametrize("picture, words", [
     (svg.lines("A & B", "<C>", "x", SERIES), {"A & B", "<C>", "x", "a < b & c", "d", "1,000"}),
     (svg.bars(("A & B", "<C>"), [("p", "one", str)], ROWS), {"e & f", "g", "<none>", "3.0"}),
-])  # fmt: skip
+], ids=["lines", "bars"])  # fmt: skip
 def test_pictures_are_well_formed(picture, words):
     root = xml.etree.ElementTree.fromstring(picture)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
