@@ -1,15 +1,15 @@
 /*
- * Opens, renames and hands on the files that services collect in. Owns a descriptor of each, of its
- * folder and of the page that its writers share. What fails here is told and leaves everything as
- * it was; a disk that is broken costs the clients an answer, never the master.
+ * Which files services collect in, who of the workers gets what, and when a file is put aside. What
+ * fails here is told and leaves everything as it was; a disk that is broken costs the clients an
+ * answer, never the master.
  */
 #include "daemon/collect.h"
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "daemon/collect_file.h"
 #include "daemon/master.h"
-#include "ipc/ledger.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,122 +20,26 @@
 #include <time.h>
 #include <unistd.h>
 
-#define COLLECT_MODE  0640
 #define COLLECT_PAUSE (100 * CLOCK_MS) /* at least so long between two files */
-#define COLLECT_WHY   512
+/* Replaced files that workers may still have, before there is another one. */
+#define COLLECT_LEFT_MAX 64
 
-/* What is open of a file. */
-struct collect_open {
-	int fd, page, folder; /* owns */
-	dev_t device;
-	ino_t inode;
-};
-
-struct collect_file {
-	TAILQ_ENTRY(collect_file) entry; /* of master->files */
-	unsigned holders;
-	uint32_t number; /* changes with what is open */
-	struct collect_open open;
-	uint64_t rotated; /* when it was begun in place of another one */
-};
-
-/* ---- one file ---- */
-
-static void
-collect_shut(struct collect_open *open)
-{
-	if (open->fd >= 0)
-		close(open->fd);
-	if (open->page >= 0)
-		close(open->page);
-	if (open->folder >= 0)
-		close(open->folder);
-	*open = (struct collect_open){.fd = -1, .page = -1, .folder = -1};
-}
-
-/* The folder that the file is in, wherever links lead; NULL with errno. The caller frees it. */
-static char *
-collect_folder(const char *path)
-{
-	char *real = realpath(path, NULL), *slash;
-
-	if (real == NULL)
-		return NULL;
-	slash = strrchr(real, '/');
-	slash[slash == real ? 1 : 0] = '\0';
-	return real;
-}
-
-/* False with a sentence in `why`; then nothing is open. */
-static bool
-collect_open_path(struct collect_open *opened, const char *path, char why[COLLECT_WHY])
-{
-	char *folder = NULL;
-	struct stat st;
-
-	*opened = (struct collect_open){.fd = -1, .page = -1, .folder = -1};
-	/* Reading is for who looks whether its last record is whole. */
-	opened->fd = open(
-	    path, O_RDWR | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY | O_CLOEXEC, COLLECT_MODE);
-	if (opened->fd >= 0 && fstat(opened->fd, &st) == 0 && !S_ISREG(st.st_mode))
-		errno = EINVAL;
-	else if (opened->fd >= 0)
-		folder = collect_folder(path);
-	if (folder != NULL)
-		opened->folder = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (opened->folder >= 0)
-		opened->page = ledger_new_page();
-	if (opened->page >= 0) {
-		free(folder);
-		opened->device = st.st_dev;
-		opened->inode = st.st_ino;
-		return true;
-	}
-	snprintf(why, COLLECT_WHY, "%s%s cannot be opened to collect in: %s",
-	    folder != NULL && opened->folder < 0 ? "the folder of " : "", path,
-	    opened->fd >= 0 && errno == EINVAL ? "it is no regular file" : strerror(errno));
-	free(folder);
-	collect_shut(opened);
-	return false;
-}
-
-/* The one that has this inode open, or NULL. */
-static struct collect_file *
-collect_find(const struct master *master, const struct collect_open *open)
-{
-	struct collect_file *file;
-
-	TAILQ_FOREACH (file, &master->files, entry)
-		if (file->open.device == open->device && file->open.inode == open->inode)
-			return file;
-	return NULL;
-}
-
-static void
-collect_release(struct collect_file *file, struct master *master)
-{
-	if (--file->holders > 0)
-		return;
-	TAILQ_REMOVE(&master->files, file, entry);
-	collect_shut(&file->open);
-	free(file);
-}
+/* ---- of a generation ---- */
 
 /* The file of a path, held; NULL with a sentence in `why`. */
 static struct collect_file *
 collect_hold(struct master *master, const char *path, char why[COLLECT_WHY])
 {
+	struct collect_open *open = collect_open_path(master, path, why);
 	struct collect_file *file;
-	struct collect_open open;
 
-	if (!collect_open_path(&open, path, why))
+	if (open == NULL)
 		return NULL;
-	file = collect_find(master, &open);
+	file = collect_find(master, open);
 	if (file != NULL) {
-		collect_shut(&open);
+		collect_shut(open);
 	} else {
 		file = mem_alloc(1, sizeof(*file));
-		file->number = ++master->file_number;
 		file->open = open;
 		TAILQ_INSERT_TAIL(&master->files, file, entry);
 	}
@@ -143,7 +47,17 @@ collect_hold(struct master *master, const char *path, char why[COLLECT_WHY])
 	return file;
 }
 
-/* ---- of a generation ---- */
+/* Nobody has it any more, so no worker has; at the end of everything no next turn comes. */
+static void
+collect_release(struct collect_file *file, struct master *master)
+{
+	if (--file->holders > 0)
+		return;
+	TAILQ_REMOVE(&master->files, file, entry);
+	collect_retire(master, file->open);
+	free(file);
+	(void)collect_file_turn(master, clock_now());
+}
 
 /* Two services with one file, which the configuration could not see yet. */
 static bool
@@ -198,19 +112,20 @@ collect_close(struct collect_set *set, struct master *master)
 
 /* A description of its own for each worker: so a failed sync is told to each of them. */
 static int
-collect_open_again(const struct collect_file *file)
+collect_open_again(const struct collect_open *opened)
 {
 	char path[64];
 
-	snprintf(path, sizeof(path), "/proc/self/fd/%d", file->open.fd);
+	snprintf(path, sizeof(path), "/proc/self/fd/%d", opened->fd);
 	return open(path, O_RDWR | O_APPEND | O_NOCTTY | O_CLOEXEC);
 }
 
 static bool
 collect_send(struct slot *slot, unsigned service, const struct collect_file *file)
 {
-	struct msg msg = {.type = MSG_FILE, .file = {.service = service, .number = file->number}};
-	int fds[MSG_FDS_MAX] = {collect_open_again(file), file->open.page, file->open.folder};
+	struct collect_open *open = file->open;
+	struct msg msg = {.type = MSG_FILE, .file = {.service = service, .number = open->number}};
+	int fds[MSG_FDS_MAX] = {collect_open_again(open), open->page, open->folder};
 	bool sent;
 
 	if (fds[0] < 0) {
@@ -219,6 +134,7 @@ collect_send(struct slot *slot, unsigned service, const struct collect_file *fil
 		return false;
 	}
 	sent = slot_send(slot, &msg, fds);
+	open->held[slot->id] = open->held[slot->id] || sent;
 	close(fds[0]);
 	return sent;
 }
@@ -231,11 +147,11 @@ collect_tell(struct slot *slot)
 	for (unsigned i = 0; i < set->conf->service_count; i++) {
 		const struct collect_file *file = set->files[i];
 
-		if (file == NULL || slot->files_told[i] == file->number)
+		if (file == NULL || slot->files_told[i] == file->open->number)
 			continue;
 		if (!collect_send(slot, i, file))
 			return false;
-		slot->files_told[i] = file->number;
+		slot->files_told[i] = file->open->number;
 	}
 	return true;
 }
@@ -282,22 +198,27 @@ static bool
 collect_renew(
     struct master *master, struct collect_file *file, const char *path, char why[COLLECT_WHY])
 {
-	struct collect_open open;
 	const struct collect_file *owner;
+	struct collect_open *open;
 
-	if (!collect_open_path(&open, path, why))
+	if (master->left_count >= COLLECT_LEFT_MAX) {
+		snprintf(
+		    why, COLLECT_WHY, "%s: workers still have too many files from before", path);
 		return false;
-	owner = collect_find(master, &open);
+	}
+	open = collect_open_path(master, path, why);
+	if (open == NULL)
+		return false;
+	owner = collect_find(master, open);
 	if (owner != NULL) {
-		collect_shut(&open);
+		collect_shut(open);
 		if (owner == file)
 			return true;
 		snprintf(why, COLLECT_WHY, "%s is another service's too", path);
 		return false;
 	}
-	collect_shut(&file->open);
+	collect_retire(master, file->open);
 	file->open = open;
-	file->number = ++master->file_number;
 	return true;
 }
 
@@ -356,8 +277,8 @@ collect_is_there(const struct collect_file *file, const char *path)
 {
 	struct stat st;
 
-	return stat(path, &st) == 0 && st.st_dev == file->open.device &&
-	       st.st_ino == file->open.inode;
+	return stat(path, &st) == 0 && st.st_dev == file->open->device &&
+	       st.st_ino == file->open->inode;
 }
 
 /* Renames it and begins a new one. Where that cannot be had the old one is put back. */
@@ -406,7 +327,8 @@ collect_heard(struct slot *slot, const struct msg_file *msg, uint64_t now)
 		return false;
 	file = set->files[msg->service];
 	/* Somebody else was first, or it is too soon: who still wants it asks again. */
-	if (msg->number != file->number || (file->rotated != 0 && now < file->rotated + pause))
+	if (msg->number != file->open->number ||
+	    (file->rotated != 0 && now < file->rotated + pause))
 		return true;
 	owner = collect_owner(master, file);
 	if (owner == NULL)

@@ -22,7 +22,10 @@ struct collect_file;
 struct master;
 struct slot;
 
+struct collect_open;
+
 TAILQ_HEAD(collect_files, collect_file);
+TAILQ_HEAD(collect_opens, collect_open);
 
 /* Of one generation. */
 struct collect_set {
@@ -47,7 +50,15 @@ bool collect_reopen(struct master *master, char *why, size_t why_size);
 
 /* Sends the worker what it does not have yet. False when there is no room; call it again then. */
 bool collect_tell(struct slot *slot);
-/* A worker wants another file. False when it may not say that. */
+/* A worker wants another file, or has closed an old one. False when it may not say that. */
 bool collect_heard(struct slot *slot, const struct msg_file *msg, uint64_t now);
+bool collect_left(struct slot *slot, const struct msg_file *msg);
+/* The worker with this id is dead. */
+void collect_bury(struct master *master, unsigned id);
+/*
+ * Files that were replaced and that no worker has any more are brought to their end: what its last
+ * writer left torn is cut off. Returns when it wants to be called next.
+ */
+uint64_t collect_file_turn(struct master *master, uint64_t now);
 
 #endif

@@ -62,6 +62,8 @@ struct master {
 	struct service_list services;       /* owns; of all generations */
 	struct collect_files files;         /* owns; that services collect in */
 	uint32_t file_number;               /* of the newest of them */
+	struct collect_opens left_files;    /* owns; those that were replaced, oldest first */
+	unsigned left_count;                /* how many they are */
 	struct reload reload;
 	unsigned logs_version; /* rises when workers must be told of their logs */
 

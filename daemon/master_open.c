@@ -218,6 +218,7 @@ master_open(struct master *master, struct conf *conf)
 	TAILQ_INIT(&master->generations);
 	TAILQ_INIT(&master->services);
 	TAILQ_INIT(&master->files);
+	TAILQ_INIT(&master->left_files);
 	master->pid = getpid();
 	master->started = clock_now();
 	master->pidfile = -1;

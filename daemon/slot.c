@@ -297,6 +297,7 @@ slot_bury(struct slot *slot)
 		stats_bury(service->stats, slot->id);
 	}
 	stats_bury(slot->master->sum, slot->id);
+	collect_bury(slot->master, slot->id);
 }
 
 void

@@ -278,6 +278,8 @@ slot_heard(struct slot *slot, const struct msg *msg, uint64_t now)
 		return slot_heard_trouble(slot, msg, now);
 	case MSG_ROTATE:
 		return collect_heard(slot, &msg->file, now);
+	case MSG_LEFT:
+		return collect_left(slot, &msg->file);
 	case MSG_LISTED:
 		return listing_heard(slot->master->listing, slot, msg);
 	default:

@@ -326,6 +326,29 @@ ledger_mend(struct ledger *ledger, enum ledger_framing framing, size_t tail_max,
 	return true;
 }
 
+int64_t
+ledger_settle(int file, int page)
+{
+	struct ledger_page *shared = ledger_map(page);
+	int64_t cut = 0;
+	struct stat st;
+	uint64_t end;
+
+	if (shared == NULL)
+		return -1;
+	end = atomic_load(&shared->end);
+	if (atomic_load(&shared->checked) != 0 && atomic_load(&shared->writing) != 0) {
+		if (fstat(file, &st) != 0)
+			cut = -1;
+		else if ((uint64_t)st.st_size > end)
+			cut = ftruncate(file, (off_t)end) == 0 ? st.st_size - (int64_t)end : -1;
+	}
+	if (cut >= 0)
+		atomic_store(&shared->writing, 0);
+	munmap(shared, sizeof(*shared));
+	return cut;
+}
+
 /* ---- appending ---- */
 
 /* All of it, or as much as goes before an error, which is left in errno. */

@@ -10,7 +10,7 @@
  *
  * A file of which a sync failed is given up for good: nobody believes or uses it any more.
  *
- * docs/decisions/0006-collect.md tells why. Calls block on the disk: not for an event loop.
+ * docs/decisions/0008-collect.md tells why. Calls block on the disk: not for an event loop.
  */
 #ifndef IPC_LEDGER_H
 #define IPC_LEDGER_H
@@ -46,6 +46,12 @@ struct ledger_result {
 
 /* The shared page of a new file, for the master: a sealed memfd, or -1 with errno. */
 int ledger_new_page(void);
+
+/*
+ * For the master, once no process has the file any more: cuts a torn record off that the last of
+ * them left. Returns how many bytes it were, or -1 with errno. The descriptors are borrowed.
+ */
+int64_t ledger_settle(int file, int page);
 
 /* Takes over all three descriptors, even when it fails: NULL with errno. */
 struct ledger *ledger_open(int file, int page, int folder);

@@ -22,6 +22,7 @@ enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
 	X(POOL_DAMAGED, 104, MSG_FROM_WORKER, msg_pool, 0)                                         \
 	X(LISTED, 105, MSG_FROM_WORKER, msg_listed, 0)                                             \
 	X(ROTATE, 106, MSG_FROM_WORKER, msg_file, 0)                                               \
+	X(LEFT, 107, MSG_FROM_WORKER, msg_file, 0)                                                 \
 	X(PING, 200, MSG_FROM_MASTER, msg_number, 0)                                               \
 	X(DRAIN, 201, MSG_FROM_MASTER, msg_number, 0)                                              \
 	X(INSTANCE, 202, MSG_FROM_MASTER, msg_instance, 2)                                         \
@@ -70,7 +71,7 @@ struct msg_log {
 /*
  * FILE: what the service collects goes here from now on; with it come the file, the page that all
  * who write to it share, and its folder (ipc/ledger.h). ROTATE: the worker wants another file than
- * that one.
+ * that one. LEFT: it has closed that one, which was replaced before.
  */
 struct msg_file {
 	uint32_t service;

@@ -46,7 +46,7 @@ struct collect {
 	struct event *done;             /* owns */
 	struct ledger *ledger;          /* owns; NULL until the master has sent one */
 	struct ledger *old;             /* owns; still at work on it, else NULL */
-	uint32_t number;                /* of the file behind `ledger` */
+	uint32_t number, old_number;    /* of the files behind `ledger` and `old` */
 	struct collect_batch gathering; /* owns */
 	struct collect_batch working;   /* owns; empty unless `at_work` */
 	struct committer_job job;
@@ -341,6 +341,16 @@ collect_want_other(struct collect *collect)
 	worker_ask_file(service->worker, service->index, collect->number, given_up);
 }
 
+/* Nothing of this worker comes into the file any more. */
+static void
+collect_leave(struct collect *collect, struct ledger *ledger, uint32_t number)
+{
+	if (ledger == NULL)
+		return;
+	ledger_close(ledger);
+	worker_leave_file(collect->service->worker, collect->service->index, number);
+}
+
 static void
 collect_on_done(evutil_socket_t fd, short what, void *arg)
 {
@@ -357,7 +367,7 @@ collect_on_done(evutil_socket_t fd, short what, void *arg)
 	collect_answer_all(collect);
 	collect_empty(&collect->working);
 	collect->at_work = false;
-	ledger_close(collect->old);
+	collect_leave(collect, collect->old, collect->old_number);
 	collect->old = NULL;
 	collect_schedule(collect);
 	worker_check_drained(collect->service->worker);
@@ -386,10 +396,12 @@ collect_on_file(struct worker *worker, const struct msg_file *msg, int fds[MSG_F
 		return;
 	}
 	/* What is at work goes on in the file that it began in. */
-	if (collect->at_work && collect->old == NULL)
+	if (collect->at_work && collect->old == NULL) {
 		collect->old = collect->ledger;
-	else
-		ledger_close(collect->ledger);
+		collect->old_number = collect->number;
+	} else {
+		collect_leave(collect, collect->ledger, collect->number);
+	}
 	collect->ledger = ledger;
 	collect->number = msg->number;
 }

@@ -77,6 +77,8 @@ void worker_lock_stuck(struct worker *worker, unsigned service);
 void worker_pool_damaged(struct worker *worker, unsigned service);
 /* The file that a service collects in was given up, or is large enough: asks for another one. */
 void worker_ask_file(struct worker *worker, unsigned service, uint32_t number, bool given_up);
+/* A file that was replaced is closed here. */
+void worker_leave_file(struct worker *worker, unsigned service, uint32_t number);
 /* Something ended that the worker may have waited for before it may exit. */
 void worker_check_drained(struct worker *worker);
 

@@ -219,6 +219,13 @@ worker_ask_file(struct worker *worker, unsigned service, uint32_t number, bool g
 }
 
 void
+worker_leave_file(struct worker *worker, unsigned service, uint32_t number)
+{
+	worker_send(worker,
+	    &(struct msg){.type = MSG_LEFT, .file = {.service = service, .number = number}});
+}
+
+void
 worker_lock_stuck(struct worker *worker, unsigned service)
 {
 	struct worker_self *self = worker_self(worker);

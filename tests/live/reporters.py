@@ -108,16 +108,35 @@ class Reporters:
         """The files in the order in which they were written. Returns how many records they have."""
         found = {reporter.number: [] for reporter in self.all}
         for path in paths:
-            for record in records(path, self.protocol):
-                client, number = (int(word) for word in record.split(b" ", 2)[:2])
-                assert record == message(client, number), f"{path}: torn: {record[:80]!r}"
-                found[client].append(number)
+            for client, numbers in self.read(path).items():
+                found[client] += numbers
         for reporter in self.all:
             numbers = found[reporter.number]
             assert numbers == sorted(set(numbers)), f"client {reporter.number}: order or twice"
             missing = sorted(reporter.acknowledged - set(numbers))
             assert not missing, f"client {reporter.number}: acknowledged, but gone: {missing[:9]}"
         return sum(len(numbers) for numbers in found.values())
+
+    def read(self, path):
+        """The numbers that a file has of each client."""
+        found = {reporter.number: [] for reporter in self.all}
+        for record in records(path, self.protocol):
+            client, number = (int(word) for word in record.split(b" ", 2)[:2])
+            assert record == message(client, number), f"{path}: torn: {record[:80]!r}"
+            found[client].append(number)
+        return found
+
+    def check_unordered(self, paths):
+        """The same of files that replaced each other while records were under way to several."""
+        found = {reporter.number: set() for reporter in self.all}
+        for path in paths:
+            for client, numbers in self.read(path).items():
+                assert numbers == sorted(set(numbers)), f"{path}: order"
+                assert not found[client] & set(numbers), f"{path}: twice"
+                found[client] |= set(numbers)
+        for reporter in self.all:
+            missing = sorted(reporter.acknowledged - found[reporter.number])
+            assert not missing, f"client {reporter.number}: acknowledged, but gone: {missing[:9]}"
 
 
 def records(path, protocol="line"):

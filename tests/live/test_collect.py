@@ -126,7 +126,7 @@ def test_workers_without_rights(start, root, folder, user):
 @pytest.mark.parametrize("protocol", ["line", "frame"])
 def test_several_workers_at_once(start, path, protocol):
     daemon = start({"c": collect(path, protocol=protocol, ack="written")}, {"workers": 4})
-    group = Reporters(daemon.address(), clients=12, depth=8, protocol=protocol)
+    group = Reporters(daemon.address(), clients=60, depth=4, protocol=protocol)
     group.wait(3000)
     serving = [row for row in daemon.status()["workers"] if row["connections"] > 0]
     group.stop()
@@ -223,7 +223,8 @@ def test_reload(start, path):
     assert not daemon.reload()["ok"]
     group.wait(100)
     group.stop()
-    assert group.check(*parts(path), other) == group.count()
+    # A client that sends to a connection that was just closed may lose answers that it has not read.
+    assert group.check(*parts(path), other) >= group.count()
     assert not group.errors()
     assert other.stat().st_size > 0
 

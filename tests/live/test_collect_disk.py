@@ -1,10 +1,13 @@
 """handler = collect on a disk that misbehaves: full, broken, slow. shim_files.c stands in for it."""
 
+import contextlib
 import errno
 import mmap
 import os
 import pathlib
+import random
 import shlex
+import signal
 import struct
 import subprocess
 import time
@@ -121,6 +124,22 @@ def test_what_cannot_be_cut_now_is_cut_later(start, path, disk):
     assert records(path) == [b"one", b"four"]
 
 
+def test_torn_end_of_a_replaced_file_is_cut(start, path, disk):
+    """No next writer comes there any more: the master does it when the last worker has left."""
+    daemon = start({"c": collect(path, ack="written")}, env=disk.environment)
+    client = daemon.connect()
+    assert client.ask(b"one") == b"OK"
+    disk["write_error"], disk["write_short"], disk["cut_error"] = errno.EIO, 2, errno.EIO
+    assert client.ask(b"two") == b"ERR failed"
+    disk["write_error"] = disk["cut_error"] = 0
+    moved = path.with_name("records.moved")
+    path.rename(moved)
+    assert daemon.request("reopen")["ok"]
+    wait_for(lambda: moved.read_bytes() == b"one\n", "cut by the master")
+    assert client.ask(b"three") == b"OK"
+    assert records(path) == [b"three"]
+
+
 def test_failed_sync_is_never_believed(start, path, disk):
     """The file is put aside: another sync of it would go well, and mean nothing."""
     daemon = start({"c": collect(path, ack="synced")}, env=disk.environment)
@@ -224,3 +243,76 @@ def test_full_disk(start, root, folder):
         daemon.stop()
     finally:
         subprocess.run(["umount", "-l", spool], check=True)
+
+
+# ---- all at once ----
+
+
+class Chaos:
+    """What may happen to a daemon that collects, as often as somebody likes."""
+
+    def __init__(self, daemon, disk, path, chance):
+        self.daemon, self.disk, self.path, self.chance = daemon, disk, path, chance
+        self.moved = 0
+
+    def kill(self):
+        pids = self.daemon.worker_pids()
+        if pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.chance.choice(pids), signal.SIGKILL)
+
+    def reopen(self):
+        self.daemon.send_signal(signal.SIGUSR1)
+
+    def move(self):
+        self.moved += 1
+        with contextlib.suppress(FileNotFoundError):  # just rotated
+            self.path.rename(self.path.with_name(f"records.moved{self.moved}"))
+        self.reopen()
+
+    def reload(self):
+        self.daemon.configure({"c": {"rotate_size": self.chance.choice(["32K", "64K", "128K"])}})
+        self.daemon.send_signal(signal.SIGHUP)
+
+    def sync(self):
+        self.disk["sync_errors"], self.disk["sync_error"] = 1, errno.EIO
+
+    def short(self):
+        self.disk["write_short"] = self.chance.randrange(1, 3000)
+
+    def fill(self):
+        self.disk["cut_error"], self.disk["write_error"] = errno.EIO, errno.ENOSPC
+        self.disk["write_short"] = self.chance.randrange(1, 900)
+        time.sleep(0.02)  # for a pace of disasters
+        self.disk["write_error"] = 0
+        time.sleep(0.02)  # likewise
+        self.disk["cut_error"] = 0
+
+    def stall(self):
+        self.disk["sync_stalls_ms"] = 30
+
+    def go_on(self, seconds):
+        deeds = [self.kill, self.kill, self.reopen, self.move, self.reload, self.sync, self.short,
+                 self.fill, self.stall]
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            self.chance.choice(deeds)()
+            time.sleep(self.chance.random() * 0.06)
+        for name in ("write_error", "write_short", "cut_error", "sync_error"):
+            self.disk[name] = 0
+
+
+@pytest.mark.bound(600)
+@pytest.mark.parametrize("protocol, ack", [("line", "synced"), ("frame", "written")])
+def test_everything_at_once(start, path, disk, protocol, ack):
+    seed = int(os.environ.get("HOSTLER_SEED", time.time_ns() % 100000))
+    print(f"HOSTLER_SEED={seed}")
+    daemon = start({"c": collect(path, ack=ack, protocol=protocol, rotate_size="64K")},
+                   {"workers": 3}, env=disk.environment)
+    group = Reporters(daemon.address(), clients=16, depth=16, protocol=protocol)
+    chaos = Chaos(daemon, disk, path, random.Random(seed))
+    chaos.go_on(float(os.environ.get("HOSTLER_DISASTERS", "1.5")))
+    group.wait(50, 20)
+    group.stop()
+    daemon.stop()  # what was replaced is brought to its end
+    group.check_unordered(path.parent.iterdir())
