@@ -57,6 +57,8 @@ bool program_may_sleep(void);
 void program_tick(struct program *program);
 /* Whether a request waits or is under way. */
 bool program_is_busy(const struct program *program);
+/* program.c: not a byte of it was written, so it goes back to its old place in the line. */
+void program_again(struct program *program, struct req *req);
 /* program.c: a request leaves the line of this worker. */
 void program_stop_waiting(struct program *program, struct req *req);
 
