@@ -5,7 +5,6 @@
  */
 #include "workers/program.h"
 #include "common/clock.h"
-#include "common/log.h"
 #include "workers/conn.h"
 #include "workers/service.h"
 
