@@ -296,6 +296,74 @@ START_TEST(test_batch_of_one)
 }
 END_TEST
 
+/* Who is awake is not woken, and finds the grant; who is about to sleep learns of it in time. */
+START_TEST(test_awake)
+{
+	struct world_ticket *held, *next;
+	struct pool_grant grant;
+	unsigned woken;
+
+	start(1, 4, 1, 2);
+	world_open(world);
+	for (int awake = 0; awake <= 1; awake++) {
+		held = enter_held(0);
+		next = enter_waits(1);
+		if (awake)
+			pool_stay_awake(world->as[1]);
+		else
+			ck_assert(pool_may_sleep(world->as[1]));
+		ck_assert(!pool_was_granted(world->as[1]));
+		woken = world->woken[1];
+		must(world_give(world, held, POOL_REASON_NONE));
+		ck_assert_uint_eq(world->woken[1] - woken, !awake);
+		ck_assert(!pool_may_sleep(world->as[1]));
+		ck_assert(pool_may_sleep(world->as[1])); /* told once */
+		ck_assert(pool_next_grant(world->as[1], &grant));
+		ck_assert_uint_eq(grant.arrival, next->ticket.arrival);
+		next->grant = grant;
+		next->fate = WORLD_HELD;
+		must(world_give(world, next, POOL_REASON_NONE));
+	}
+	/* A new process with the id is asleep, whatever the one before it said. */
+	pool_stay_awake(world->as[1]);
+	world_attach(world, 1);
+	held = enter_held(0);
+	(void)enter_waits(1);
+	woken = world->woken[1];
+	must(world_give(world, held, POOL_REASON_NONE));
+	ck_assert_uint_eq(world->woken[1], woken + 1);
+	look(1);
+	must(world_drain(world));
+	finish();
+}
+END_TEST
+
+/* What breaks in somebody's hands is known to all; what is taken away on purpose is no break. */
+START_TEST(test_a_break_is_known)
+{
+	static const enum pool_reason reasons[] = {
+	    POOL_REASON_NONE, POOL_REASON_CANCELLED, POOL_REASON_TIMEOUT};
+
+	start(1, 4, 1, 2);
+	world_open(world);
+	for (unsigned i = 0; i < 3; i++) {
+		struct world_ticket *held = enter_held(0);
+
+		world->now += CLOCK_SECOND;
+		must(world_give(world, held, reasons[i]));
+		ck_assert_uint_eq(
+		    pool_broke(world->pool), reasons[i] == POOL_REASON_TIMEOUT ? world->now : 0);
+		world_offer_lost(world);
+		look(0);
+	}
+	ck_assert(!pool_is_hungry(world->pool));
+	pool_set_hungry(world->pool, true);
+	ck_assert(pool_is_hungry(world->pool));
+	must(world_drain(world));
+	finish();
+}
+END_TEST
+
 /* A worker that stands still is granted an instance: it does not keep it, and gets no other. */
 START_TEST(test_a_grant_that_nobody_takes_up)
 {
@@ -551,6 +619,8 @@ main(void)
 	tcase_add_test(line, test_leave);
 	tcase_add_test(line, test_send_ahead);
 	tcase_add_test(line, test_batch_of_one);
+	tcase_add_test(line, test_awake);
+	tcase_add_test(line, test_a_break_is_known);
 	tcase_add_test(line, test_come_again);
 	tcase_add_test(line, test_a_grant_that_nobody_takes_up);
 	tcase_add_test(line, test_come_again_in_any_order);

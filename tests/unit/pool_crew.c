@@ -160,13 +160,15 @@ crew_replace(struct crew *crew)
 
 	for (unsigned i = 0; i < crew->shape.slots; i++) {
 		struct pool_view view;
-		int user = atomic_load(&crew->shared->used_by[i]);
+		int user;
 
 		if (!pool_peek(crew->pool, i, &view) ||
 		    (view.state != POOL_EMPTY && view.state != POOL_BROKEN) ||
 		    (view.incarnation < crew->incarnation[i] &&
 			crew->doomed[i] < crew->incarnation[i]))
 			continue; /* well, or nobody has compared the last offer yet */
+		/* Read after the state: whoever gives a slot back says so before it does. */
+		user = atomic_load(&crew->shared->used_by[i]);
 		if (user != 0 && crew_alive(crew, user) && !crew->shared->lawless) {
 			snprintf(crew->shared->failure, sizeof(crew->shared->failure),
 			    "slot %u was taken from pid %d, which is alive", i, user);
