@@ -46,6 +46,7 @@ static enum load_asked
 load_ask_fail(struct load_ask *ask, enum load_asked how, const char *why)
 {
 	snprintf(ask->why, sizeof(ask->why), "%s", why);
+	ask->reply = NULL;
 	load_ask_hang_up(ask);
 	return how;
 }

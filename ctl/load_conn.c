@@ -95,6 +95,10 @@ load_conn_wrote(struct load_conn *conn, size_t length)
 	struct load_run *run = conn->run;
 
 	conn->written += length;
+	if (conn->written == conn->made_end) { /* nearly always: everything was taken */
+		conn->begun_end = conn->written;
+		conn->begun = conn->made;
+	}
 	while (conn->begun_end < conn->written)
 		conn->begun_end +=
 		    load_wire_length(&run->wire, &run->check, conn->number, conn->begun++);
@@ -159,6 +163,7 @@ load_conn_write_requests(struct load_conn *conn, uint64_t now, unsigned most)
 		count++;
 	} while (count < most && length + run->wire.request <= run->output_size &&
 		 load_run_may_make(run, conn));
+	conn->made_end += length;
 	written = load_conn_write(conn, run->output, length);
 	if (conn->mute)
 		return count;
@@ -373,7 +378,8 @@ load_conn_open(struct load_conn *conn, uint64_t now)
 	int fd;
 
 	conn->mute = conn->told = false;
-	conn->written = conn->begun = conn->begun_end = conn->made = conn->replies = 0;
+	conn->written = conn->begun = conn->begun_end = conn->made = conn->made_end = 0;
+	conn->replies = 0;
 	conn->reading = (struct load_wire_state){0};
 	if (conn->since == 0)
 		conn->since = now;

@@ -64,6 +64,7 @@ struct load_conn {
 	uint64_t begun;     /* requests of which a byte was written, on this connection */
 	uint64_t begun_end; /* where the last one of them ends, in bytes */
 	uint64_t made;      /* requests, for this connection */
+	uint64_t made_end;  /* where the last one of them ends, in bytes */
 	uint64_t replies;   /* on this connection */
 	bool listed;        /* in the list of those that have room; with a rate only */
 	struct load_wire_state reading; /* the unfinished reply */

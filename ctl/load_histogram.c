@@ -11,7 +11,7 @@
 #include <sys/ioctl.h>
 
 #define LOAD_HISTOGRAM_FINEST 4  /* buckets of the narrowest range */
-#define LOAD_HISTOGRAM_LABEL  38 /* columns before a bar */
+#define LOAD_HISTOGRAM_LABEL  41 /* columns before a bar */
 #define LOAD_HISTOGRAM_WIDEST 200
 #define LOAD_HISTOGRAM_LEAST  10 /* columns of the longest bar */
 
@@ -87,7 +87,7 @@ load_histogram_print(const struct histogram *histogram, unsigned columns, bool b
 		most = rows[i].count > most ? rows[i].count : most;
 	for (unsigned i = 0; i < count; i++) {
 		sum += rows[i].count;
-		fprintf(out, "%8s to %8s %10" PRIu64 " %5.1f%%%s",
+		fprintf(out, "%9s to %9s %10" PRIu64 " %5.1f%%%s",
 		    load_report_time(rows[i].from, from), load_report_time(rows[i].to, to),
 		    rows[i].count, (double)sum * 100 / (double)histogram->count,
 		    rows[i].count > 0 ? " " : "");

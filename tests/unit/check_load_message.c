@@ -2,6 +2,8 @@
 #include "ctl/load_message.h"
 #include "tests/unit/run_help.h"
 
+#include "common/mem.h"
+
 #include <check.h>
 #include <ctype.h>
 #include <stdlib.h>
@@ -188,6 +190,55 @@ START_TEST(runs_differ)
 }
 END_TEST
 
+START_TEST(sizes_vary_and_belong_to_the_message)
+{
+	bool seen[101] = {false};
+	unsigned whose, sizes = 0;
+	uint64_t sequence;
+	char data[101];
+
+	load_message_open(&message, 100, false, SEED);
+	load_message_vary(&message, 32);
+	for (uint64_t i = 0; i < 2000; i++) {
+		size_t length = load_message_write(&message, 3, i, data);
+
+		ck_assert_uint_eq(length, load_message_length(&message, 3, i));
+		ck_assert(length >= 32 && length <= 100);
+		sizes += !seen[length];
+		seen[length] = true;
+		ck_assert(load_message_find(&message, data, length, &whose, &sequence));
+		ck_assert(whose == 3 && sequence == i);
+		ck_assert(load_message_is(&message, 3, i, data, length));
+		ck_assert(!load_message_is(&message, 3, i + 1, data, length));
+		ck_assert(!load_message_is(&message, 2, i, data, length));
+		ck_assert(!load_message_find(&message, data, length - 1, &whose, &sequence));
+	}
+	ck_assert_uint_eq(sizes, 69);
+}
+END_TEST
+
+START_TEST(texts_go_round_from_places_of_their_own)
+{
+	struct load_texts texts;
+	char data[16];
+
+	load_texts_take(&texts, mem_strdup("a\nbb\r\n\ndddd\n"), 12, 4);
+	load_texts_capitals(&texts);
+	load_message_open(&message, 64, false, SEED);
+	load_message_use(&message, &texts, 2);
+	ck_assert_uint_eq(load_message_length(&message, 0, 5), 2);
+	ck_assert_uint_eq(load_message_write(&message, 0, 1, data), 2);
+	ck_assert(memcmp(data, "bb", 2) == 0);
+	ck_assert(load_message_is(&message, 0, 1, "BB", 2));
+	ck_assert(!load_message_is(&message, 0, 1, "bb", 2));
+	ck_assert(!load_message_is(&message, 0, 1, "BBB", 3));
+	ck_assert(load_message_is(&message, 0, 2, "", 0));
+	ck_assert_uint_eq(load_message_length(&message, 1, 1), 4); /* it began with the third */
+	ck_assert_uint_eq(texts.longest, 4);
+	load_texts_free(&texts);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -204,6 +255,8 @@ main(void)
 	tcase_add_test(test, zeros_in_front_are_noticed);
 	tcase_add_test(test, heads_and_bodies_belong_together);
 	tcase_add_test(test, runs_differ);
+	tcase_add_test(test, sizes_vary_and_belong_to_the_message);
+	tcase_add_test(test, texts_go_round_from_places_of_their_own);
 	suite_add_tcase(suite, test);
 	return help_run(suite);
 }
