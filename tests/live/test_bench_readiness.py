@@ -3,6 +3,7 @@
 import contextlib
 import os
 import pathlib
+import signal
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -41,7 +42,7 @@ def serving(model, *options):
             yield harness.parse_address(address.strip())
             children = harness.descendants(server.pid)
             server.stdin.close()
-            assert server.wait(5 * harness.SCALE) == 0
+            assert server.wait(5 * harness.SCALE) == -signal.SIGTERM
             harness.wait_for(lambda: not any(harness.exists(child.pid) for child in children),
                              f"{model} leaves nothing behind")  # fmt: skip
         finally:
