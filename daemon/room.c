@@ -101,7 +101,9 @@ room_for_instances(const struct master *master, const struct service *service, u
 {
 	const struct room_order order = {.service = service, .instances = instances};
 
-	return room_fits(master->current, &order, why, why_size);
+	/* Who has fewer than before needs none. */
+	return instances <= service_processes(service) ||
+	       room_fits(master->current, &order, why, why_size);
 }
 
 /* The same sum as worker_keep_fds() does: for all instances that there ever can be, if it goes. */

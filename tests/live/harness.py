@@ -5,6 +5,7 @@ the status reply, so every service listens on port 0 and tests can run side by s
 """
 
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
@@ -16,6 +17,8 @@ import struct
 import subprocess
 import sys
 import time
+
+import pytest
 
 HERE = pathlib.Path(__file__).resolve().parent
 PROGRAMS = HERE / "programs"
@@ -38,6 +41,21 @@ SANITIZED = is_sanitized()
 # The event_backend of every daemon that does not name one itself.
 BACKEND = os.environ.get("HOSTLER_BACKEND", "auto")
 SCALE = float(os.environ.get("HOSTLER_TIMEOUT_SCALE", "3" if SANITIZED else "1"))
+
+
+def bench_programs():
+    """Builds the small programs of tests/bench, once however many ask; the folder with them."""
+    if not (BUILD / "Makefile").exists():
+        pytest.skip(f"no Makefile in {BUILD}")
+    # What a `make check` around this hands down is not meant for another make.
+    env = {name: value for name, value in os.environ.items()
+           if not name.startswith(("MAKE", "MFLAGS"))}
+    with open(BUILD / "tests/bench.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        done = subprocess.run(["make", "-C", BUILD, "bench-programs"], env=env,
+                              capture_output=True, text=True, timeout=60 * SCALE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return BUILD / "tests/bench"
 
 
 def wait_for(condition, what, timeout=5.0):

@@ -1,7 +1,6 @@
 """The small servers that docs/readiness.md is about still echo, and its driver still draws."""
 
 import contextlib
-import os
 import pathlib
 import signal
 import subprocess
@@ -22,13 +21,7 @@ import svg  # noqa: E402
 
 @pytest.fixture(scope="module", autouse=True)
 def programs():
-    if not (harness.BUILD / "Makefile").exists():
-        pytest.skip(f"no Makefile in {harness.BUILD}")
-    # What a `make check` around this hands down is not meant for another make.
-    env = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
-    done = subprocess.run(["make", "-C", harness.BUILD, "bench-programs"], env=env,
-                          capture_output=True, text=True, timeout=60 * harness.SCALE)  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
+    harness.bench_programs()
 
 
 @contextlib.contextmanager

@@ -104,11 +104,7 @@ def test_cpu_time_is_counted_of_the_whole_tree():
 
 @pytest.fixture(scope="module")
 def yardsticks():
-    """make bench-programs, without the rest of it: they are a few small files."""
-    made = subprocess.run(["make", "-C", str(BUILD), "bench-programs"], capture_output=True,
-                          text=True)
-    assert made.returncode == 0, made.stderr
-    return BUILD / "tests/bench"
+    return harness.bench_programs()
 
 
 @pytest.mark.parametrize("depth", ["1", "8"])

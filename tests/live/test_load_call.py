@@ -142,7 +142,7 @@ def test_idle_connection_that_was_closed_is_made_anew():
             process.stdin.write(word + "\n")
             process.stdin.flush()
             assert process.stdout.readline() == word + "\n"
-            wait_for(lambda: connections_in_state("08", peer.port) == 1, "the FIN of the server")
+            wait_for(lambda: connections_in_state("close-wait", peer.port) == 1, "the FIN of the server")
         process.stdin.close()
         assert process.wait(PATIENCE) == 0
         assert process.stderr.read() == ""
