@@ -236,7 +236,7 @@ MORTAL = "/bin/sh -c 'while read -r l; do case $l in die*) exit 1;; esac; echo \
 def test_deaths_before_a_waiting_line(start):
     """Instances die all the while, and requests wait all the while: none is forgotten."""
     daemon = start({"a": pool(MORTAL, instances=3, start_rate=1000, pipeline=20,
-                              queue_timeout="30s")})
+                              queue_timeout="30s", concurrency=1)})
     clients = [daemon.connect(timeout=20) for _ in range(6)]
     lines = [b"die" if n % 7 == 3 else b"line %d" % n for n in range(200)]
     for client in clients:
