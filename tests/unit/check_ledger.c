@@ -395,6 +395,7 @@ START_TEST(writers_are_killed_at_any_moment)
 	unsigned said[WRITERS] = {0}, first[WRITERS] = {0};
 	pid_t pids[WRITERS] = {0};
 	int shared = memfd_create("said", MFD_CLOEXEC);
+	struct ledger *last;
 
 	ck_assert_int_eq(ftruncate(shared, sizeof(said)), 0);
 	srand(1);
@@ -422,7 +423,9 @@ START_TEST(writers_are_killed_at_any_moment)
 	ck_assert_int_eq(pread(shared, said, sizeof(said), 0), sizeof(said));
 	close(shared);
 	/* As after the death of all: the next one makes it whole. */
-	append_line(view(), "");
+	last = view();
+	append_line(last, "");
+	ledger_close(last);
 	check_all_records(said);
 }
 END_TEST
