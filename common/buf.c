@@ -13,6 +13,36 @@
 #include <string.h>
 
 #define BUF_FIRST 256 /* bytes of the smallest allocation */
+#ifdef __SANITIZE_ADDRESS__
+#define BUF_SPARE 1 /* it sees who uses one for too long only if they are really freed */
+#else
+#define BUF_SPARE 64 /* of these are kept for the next ones: most queues live for a moment */
+#endif
+
+static char *buf_spare[BUF_SPARE];
+static unsigned buf_spares;
+
+static char *
+buf_alloc(size_t capacity)
+{
+	char *data;
+
+	if (capacity == BUF_FIRST && buf_spares > 0)
+		return buf_spare[--buf_spares];
+	data = malloc(capacity);
+	if (data == NULL)
+		fatal("cannot allocate a buffer of %zu bytes", capacity);
+	return data;
+}
+
+static void
+buf_release(struct buf *b)
+{
+	if (b->capacity == BUF_FIRST && buf_spares < BUF_SPARE)
+		buf_spare[buf_spares++] = b->data;
+	else
+		free(b->data);
+}
 
 static void
 buf_grow(struct buf *b, size_t length)
@@ -28,12 +58,10 @@ buf_grow(struct buf *b, size_t length)
 	do
 		capacity *= 2;
 	while (capacity < used + length);
-	data = malloc(capacity);
-	if (!data)
-		fatal("cannot allocate a buffer of %zu bytes", capacity);
+	data = buf_alloc(capacity);
 	if (used)
 		memcpy(data, buf_bytes(b), used);
-	free(b->data);
+	buf_release(b);
 	*b = (struct buf){.data = data, .end = used, .capacity = capacity};
 }
 
@@ -81,6 +109,6 @@ buf_consume(struct buf *b, size_t length)
 void
 buf_free(struct buf *b)
 {
-	free(b->data);
+	buf_release(b);
 	*b = (struct buf){0};
 }

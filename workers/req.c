@@ -12,6 +12,7 @@
 #include "workers/proto.h"
 #include "workers/service.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,7 +64,7 @@ req_new(struct conn *conn)
 	if (req != NULL) {
 		TAILQ_REMOVE(&req_spare, req, in_conn);
 		req_spares--;
-		memset(req, 0, sizeof(*req));
+		memset(req, 0, offsetof(struct req, small));
 	} else {
 		req = mem_alloc(1, sizeof(*req));
 	}
@@ -102,7 +103,8 @@ static void
 req_free(struct req *req)
 {
 	deadline_clear(&req->deadline);
-	free(req->kept);
+	if (req->kept != req->small)
+		free(req->kept);
 	free(req->reply);
 	free(req->client);
 	if (req_spares >= REQ_SPARE_MAX) {
@@ -138,7 +140,7 @@ req_keep(struct req *req)
 {
 	if (req->kept != NULL)
 		return;
-	req->kept = mem_alloc(1, req->length + 1);
+	req->kept = req->length < REQ_SMALL ? req->small : mem_alloc(1, req->length + 1);
 	if (req->length > 0)
 		memcpy(req->kept, req->data, req->length);
 	req->data = req->kept;

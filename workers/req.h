@@ -39,13 +39,15 @@ enum outcome {
 /* "ERR busy" and the like; NULL for the first three. */
 const char *outcome_text(enum outcome outcome);
 
+#define REQ_SMALL 128 /* bytes of a message that costs no memory of its own */
+
 struct req {
 	TAILQ_ENTRY(req) in_conn; /* in the order of the client's requests */
 	struct conn *conn;        /* borrows; NULL when the client has left */
 	struct service *service;  /* borrows */
 	const char *data;         /* the message: borrows the input, or `kept` */
 	size_t length;
-	char *kept;   /* owns; NULL while the bytes are borrowed */
+	char *kept;   /* owns, or is `small`; NULL while the bytes are borrowed */
 	uint32_t tag; /* the protocol's own, to write the reply with */
 	enum outcome outcome;
 	uint64_t arrived; /* when it was taken up; all three are the worker's clock, ns */
@@ -66,6 +68,9 @@ struct req {
 	struct deadline deadline;
 	bool lost;           /* neither ticket nor grant was seen at the last look */
 	uint64_t start, end; /* its bytes' places in all that was given to the instance */
+
+	/* `kept` of a short message; not set to zero, so it comes last. */
+	char small[REQ_SMALL];
 };
 
 TAILQ_HEAD(req_list, req);
