@@ -25,6 +25,8 @@ conn_parse(struct conn *conn)
 	size_t used =
 	    conn->service->proto->input(conn, buf_bytes(&busy->in), buf_length(&busy->in));
 
+	if (conn->state == CONN_CLOSED)
+		return; /* it came out that the client has left: see program_look_at_client() */
 	if (used > 0 || busy->under_way != before)
 		busy->message_since = 0;
 	buf_consume(&busy->in, used);
@@ -43,7 +45,7 @@ conn_take_bytes(struct conn *conn, const char *data, size_t length)
 		return;
 	}
 	used = conn->service->proto->input(conn, data, length);
-	if (used < length) {
+	if (used < length && conn->state != CONN_CLOSED) {
 		busy->message_since = 0;
 		buf_append(&busy->in, data + used, length - used);
 	}
