@@ -19,22 +19,33 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define LISTENER_BATCH    16 /* connections accepted in one go, so that other workers get some */
-#define LISTENER_PAUSE_US 50000
-#define LISTENER_YIELD_US 1000
-#define LISTENER_SLACK    2 /* connections above the share that are not worth standing back for */
+#define LISTENER_BATCH 16 /* connections accepted in one go, so that other workers get some */
+#define LISTENER_PAUSE (50 * CLOCK_MS)
+#define LISTENER_YIELD CLOCK_MS
+#define LISTENER_SLACK 2 /* connections above the share that are not worth standing back for */
+
+/* One timer for all: it is set for the pause that ends first. */
+static void
+listener_wake_in(struct worker *worker, uint64_t time)
+{
+	struct timeval wait = {.tv_usec = (suseconds_t)(time / 1000)};
+
+	if (worker->listener_wake != 0 && worker->listener_wake <= worker->now + time)
+		return;
+	worker->listener_wake = worker->now + time;
+	evtimer_add(worker->listener_timer, &wait);
+}
 
 static void
-listener_pause(struct listener *listener, suseconds_t microseconds)
+listener_pause(struct listener *listener, uint64_t time)
 {
 	struct worker *worker = listener->service->worker;
-	struct timeval wait = {.tv_usec = microseconds};
 
 	if (!listener->paused)
 		event_del(listener->event);
 	listener->paused = true;
-	if (!evtimer_pending(worker->listener_timer, NULL))
-		evtimer_add(worker->listener_timer, &wait);
+	listener->until = worker->now + time;
+	listener_wake_in(worker, time);
 }
 
 /* Says so once a second, whichever worker it is that runs short. */
@@ -52,7 +63,7 @@ listener_pause_for_fds(struct listener *listener, const char *why)
 {
 	stats_count(listener->service->stats, COUNTER_fd_pauses);
 	listener_say_short(listener->service->worker, why);
-	listener_pause(listener, LISTENER_PAUSE_US);
+	listener_pause(listener, LISTENER_PAUSE);
 }
 
 static void
@@ -89,7 +100,7 @@ listener_accept(struct listener *listener)
 
 	if (!listener_enter(service)) {
 		stats_count(service->stats, COUNTER_full_pauses);
-		listener_pause(listener, LISTENER_PAUSE_US);
+		listener_pause(listener, LISTENER_PAUSE);
 		return false;
 	}
 	fd = accept4(listener->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -132,7 +143,7 @@ listener_take(struct listener *listener)
 	for (int i = 0; i < LISTENER_BATCH && listener_accept(listener); i++)
 		if (stands_back && listener_has_share(listener->service->worker)) {
 			listener->yielded = true;
-			listener_pause(listener, LISTENER_YIELD_US);
+			listener_pause(listener, LISTENER_YIELD);
 			return;
 		}
 }
@@ -182,11 +193,17 @@ listener_on_timer(evutil_socket_t fd, short what, void *arg)
 
 	(void)fd;
 	(void)what;
+	worker->now = clock_now();
+	worker->listener_wake = 0;
 	for (unsigned i = 0; i < worker->start->listener_count; i++) {
 		struct listener *listener = &worker->listeners[i];
 
 		if (!listener->paused || listener->event == NULL)
 			continue;
+		if (listener->until > worker->now) {
+			listener_wake_in(worker, listener->until - worker->now);
+			continue;
+		}
 		if (!has_fds) {
 			listener_pause_for_fds(
 			    listener, "this worker's descriptors are nearly used up");
@@ -194,7 +211,7 @@ listener_on_timer(evutil_socket_t fd, short what, void *arg)
 		}
 		listener->paused = !listener_watch(listener);
 		if (listener->paused)
-			listener_pause(listener, LISTENER_PAUSE_US);
+			listener_pause(listener, LISTENER_PAUSE);
 	}
 }
 
@@ -252,12 +269,14 @@ void
 listener_released(struct service *service)
 {
 	struct worker *worker = service->worker;
-	static const struct timeval now = {0};
 
 	listener_leave(service);
-	for (unsigned i = 0; i < worker->start->listener_count; i++)
-		if (worker->listeners[i].paused && worker->listeners[i].event != NULL) {
-			evtimer_add(worker->listener_timer, &now);
-			return;
-		}
+	for (unsigned i = 0; i < worker->start->listener_count; i++) {
+		struct listener *listener = &worker->listeners[i];
+
+		if (!listener->paused || listener->event == NULL)
+			continue;
+		listener->until = 0;
+		listener_wake_in(worker, 0);
+	}
 }

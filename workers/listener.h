@@ -10,6 +10,7 @@
 #define WORKERS_LISTENER_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 struct event;
 struct service;
@@ -20,7 +21,8 @@ struct listener {
 	int fd;                  /* borrows; shared with all workers */
 	struct event *event;     /* owns */
 	bool paused;
-	bool yielded; /* it stood back; the next batch is its own */
+	uint64_t until; /* when it may be looked at again: of worker->now */
+	bool yielded;   /* it stood back; the next batch is its own */
 };
 
 /* Makes the worker's listeners and starts to accept. */

@@ -51,6 +51,7 @@ struct worker {
 	struct service *services;     /* owns; start->conf->service_count of them */
 	struct listener *listeners;   /* owns; start->listener_count of them */
 	struct event *listener_timer; /* owns; looks again whether to accept */
+	uint64_t listener_wake;       /* when it comes due; 0 when it is not set */
 	uint64_t started;             /* when it was made */
 	uint64_t now;                 /* when this turn, or this event of it, began */
 	char *scratch;                /* owns; WORKER_SCRATCH bytes to read into */

@@ -74,6 +74,23 @@ def test_who_stands_still_keeps_nobody_waiting(start):
             os.kill(pid, signal.SIGCONT)
 
 
+def test_a_full_service_holds_up_no_other(start):
+    """The one is looked at again in a while, whoever stands back from the other much sooner."""
+    daemon = start({"full": echo(max_connections=1), "a": echo()},
+                   {"workers": 2, "worker_timeout": "30s"})
+    assert daemon.connect("full").ask(b"in") == b"in"
+    daemon.connect("full")  # waits outside
+    stopped = daemon.worker_pids()[1]
+    daemon.stop_worker(stopped)  # so the other one has more than its share, and stands back
+    try:
+        began = time.monotonic()
+        for _ in range(200):
+            assert daemon.connect("a").ask(b"at once") == b"at once"
+        assert time.monotonic() - began < harness.SCALE
+    finally:
+        os.kill(stopped, signal.SIGCONT)
+
+
 def test_who_has_no_descriptors_keeps_nobody_waiting(start):
     """The one that is woken cannot accept: then another one must, although it was not woken."""
     # A worker of another user would not let us.
