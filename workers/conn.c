@@ -21,7 +21,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONN_SPARE_MAX 256 /* a burst of busy ones leaves no more than these behind */
+#define CONN_TAKES     1024 /* messages in one turn */
+#define CONN_SPARE_MAX 256  /* a burst of busy ones leaves no more than these behind */
 
 /* ---- busy or idle ---- */
 
@@ -206,7 +207,8 @@ conn_may_take(const struct conn *conn)
 	if (conn->input_ended || conn->state != CONN_OPEN)
 		return false;
 	return busy == NULL ||
-	       (busy->under_way < conf->pipeline && buf_length(&busy->out) <= conf->high_water);
+	       (busy->under_way < conf->pipeline && buf_length(&busy->out) <= conf->high_water &&
+		   busy->taken < CONN_TAKES);
 }
 
 void

@@ -38,6 +38,7 @@ struct conn_busy {
 	size_t scanned;       /* for the codec */
 	struct req_list reqs; /* owns; in the client's order */
 	unsigned under_way;   /* how many they are */
+	unsigned taken;       /* messages, in this turn */
 	unsigned round;       /* of worker->round, when it was scheduled */
 	struct deadline write;
 	uint64_t written;       /* bytes, since it is busy */
@@ -90,7 +91,7 @@ bool conn_hung_up(const struct conn *conn);
 /* The end of a turn: frees those that were closed in it. */
 void conn_free_closed(struct worker *worker);
 
-/* For protocols: whether one more message may be taken now (pipeline, high_water). */
+/* For protocols: whether one more message may be taken now (pipeline, high_water, the turn). */
 bool conn_may_take(const struct conn *conn);
 /* For protocols: no more input will be taken; the connection closes when all is answered. */
 void conn_end_input(struct conn *conn);

@@ -1,7 +1,8 @@
 /*
  * What a connection does in its turn: read, let the protocol take messages, write. However many
- * events and replies a turn brings, it reads at most a few times, so that a busy client does not
- * starve others, and writes once. Decides nothing about who lives.
+ * events and replies a turn brings, it reads at most a few times and takes so many messages at
+ * most, so that a busy client does not starve others, and writes once. Decides nothing about who
+ * lives.
  */
 #include "common/clock.h"
 #include "workers/conn.h"
@@ -299,6 +300,7 @@ conn_turn(struct conn *conn)
 	else
 		conn_turn_open(conn);
 	busy->turning = false;
+	busy->taken = 0;
 	if (!conn_stands_still(conn) &&
 	    !watch_again(&conn->service->worker->watch, &conn->read_event))
 		conn_close(conn, "cannot watch it");

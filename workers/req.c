@@ -73,6 +73,7 @@ req_new(struct conn *conn)
 	req->arrived = conn->service->worker->now;
 	TAILQ_INSERT_TAIL(&conn->busy->reqs, req, in_conn);
 	conn->busy->under_way++;
+	conn->busy->taken++;
 	conn->was_asked = true;
 	conn->requests++;
 	stats_count(req->service->stats, COUNTER_requests);

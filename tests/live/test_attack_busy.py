@@ -1,4 +1,4 @@
-"""Regressions: connections that end in the midst of their own turn."""
+"""Regressions: what a connection does in its turn, to itself and to others."""
 
 import os
 import signal
@@ -42,3 +42,23 @@ def test_left_while_its_messages_are_taken(start):
         assert client.take(len(LONG_TURN)) == LONG_TURN
     daemon.wait_service(lambda s: s["connections"] == 1, "the leaver's end", "up")
     assert daemon.worker_pids() == [worker], "it has ended"
+
+
+def test_many_small_messages_keep_nobody_waiting(start, folder):
+    """However many messages one client has sent at once, the next one is served in between."""
+    path = folder / "access"
+    daemon = start({"e": echo(access_log=path)}, {"workers": 1})
+    worker, = daemon.worker_pids()
+    crowd, other = daemon.connect(), daemon.connect()
+    assert crowd.ask(b"") == other.ask(b"") == b""
+    daemon.stop_worker(worker)
+    harness.wait_for(lambda: harness.Process(worker).state == "T", "the stop")
+    crowd.send(b"\n" * 20000).finish_sending()
+    other.send(b"between\n")
+    os.kill(worker, signal.SIGCONT)
+    assert other.line() == b"between"
+    assert crowd.rest() == b"\n" * 20000
+    lines = harness.wait_for(lambda: len(path.read_text().splitlines()) == 20003 and
+                             path.read_text().splitlines(), "all that was logged")
+    before = next(number for number, line in enumerate(lines) if " in=7 " in line)
+    assert before < 2 + 2 * 1024
