@@ -41,7 +41,7 @@ order_print_reopen(const struct command_line *line, const json_t *reply)
 {
 	(void)line;
 	(void)reply;
-	printf("the logs were opened again\n");
+	printf("logs and collected files were opened again\n");
 }
 
 enum command_exit

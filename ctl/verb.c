@@ -91,9 +91,9 @@ static const struct verb verb_table[] = {
 	"  hostlerctl reload --json | jq '.services[]|select(.change!=\"unchanged\").name'\n",
 	VERB_DRY_RUN, 0, 0, reload_run},
     {"reopen", "", "open the logs anew, after the files were moved away",
-	"Opens the daemon's log and all access logs anew, as the signal USR1 does, and\n"
-	"has every worker use them. What cannot be opened stays as it is, and is told;\n"
-	"then the exit status is 1.\n"
+	"Opens the daemon's log, all access logs and the files that services collect in\n"
+	"anew, as the signal USR1 does, and has every worker use them. What cannot be\n"
+	"opened stays as it is, and is told; then the exit status is 1.\n"
 	"\n"
 	"Example: in the script that rotates them\n"
 	"  hostlerctl reopen\n",
