@@ -191,7 +191,10 @@ load_answers(const char *command, const char *bytes, size_t length, size_t *answ
 	if (!words[0]) {
 		snprintf(why, why_size, "no command");
 	} else if (load_answers_start(&answers, words) == -1) {
-		snprintf(why, why_size, "cannot start '%s': %s", words[0], strerror(errno));
+		snprintf(why, why_size, "cannot start '%s': %s%s", words[0], strerror(errno),
+		    words[1] || strchr(words[0], '/')
+			? ""
+			: "; nor is it one of the words echo, upper, any, status");
 	} else {
 		signal(SIGPIPE, SIG_IGN); /* what it does not read is no reason for us to die */
 		good = load_answers_talk(&answers, why, why_size);
