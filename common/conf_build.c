@@ -17,6 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#define CONF_BUILD_GUESS_MAX 72 /* bytes of a number of the user's with a unit; >= UNIT_TEXT_MAX   \
+				 */
+
 _Static_assert(sizeof(enum protocol_kind) == sizeof(unsigned), "a choice is kept as unsigned");
 
 struct conf_origin *
@@ -162,25 +165,41 @@ conf_build_refuse(struct conf_build *build, unsigned section, const struct optio
 
 /* ---- values ---- */
 
+/* What was probably meant by a number without its unit; false where no unit makes it a good one. */
+static bool
+conf_build_guess(
+    const struct option *option, const char *text, uint64_t value, char guess[CONF_BUILD_GUESS_MAX])
+{
+	static const char *const durations[] = {"s", "ms", NULL}, *const sizes[] = {"K", "M", NULL};
+	const char *const *unit = option->unit == UNIT_SIZE ? sizes : durations;
+
+	if (option->unit == UNIT_SIZE && strchr(text, '.') == NULL) {
+		unit_format(UNIT_SIZE, value, guess);
+		if (value >= option->min && value <= option_max(option))
+			return true;
+	}
+	for (; *unit != NULL; unit++) {
+		snprintf(guess, CONF_BUILD_GUESS_MAX, "%.64s%s", text, *unit);
+		if (unit_parse(option->unit, guess, &value) == UNIT_OK && value >= option->min &&
+		    value <= option_max(option))
+			return true;
+	}
+	return false;
+}
+
 /* The sentence for a number that cannot be read, with what was probably meant. */
 static void
 conf_build_refuse_number(struct conf_build *build, unsigned section, const struct option *option,
     const char *text, enum unit_result result, uint64_t value)
 {
-	char expects[OPTION_EXPECTS_MAX], meant[UNIT_TEXT_MAX];
-	bool whole = strchr(text, '.') == NULL;
+	char expects[OPTION_EXPECTS_MAX], guess[CONF_BUILD_GUESS_MAX];
 
 	option_expects(option, expects);
-	if (result != UNIT_MISSING) {
-		conf_build_refuse(build, section, option, "'%.64s': %s", text, expects);
-	} else if (option->unit == UNIT_SIZE && whole) {
-		unit_format(UNIT_SIZE, value, meant);
+	if (result == UNIT_MISSING && conf_build_guess(option, text, value, guess))
 		conf_build_refuse(
-		    build, section, option, "'%.64s': %s; did you mean %s?", text, expects, meant);
-	} else {
-		conf_build_refuse(build, section, option, "'%.64s': %s; did you mean %.64s%s?",
-		    text, expects, text, option->unit == UNIT_SIZE ? "K" : "s");
-	}
+		    build, section, option, "'%.64s': %s; did you mean %s?", text, expects, guess);
+	else
+		conf_build_refuse(build, section, option, "'%.64s': %s", text, expects);
 }
 
 static void

@@ -88,7 +88,8 @@ conf_collect(struct conf_build *build, unsigned section)
 
 	if (!conf_origin(build->conf, section, file)->set)
 		conf_build_error(build, build->section_lines[section], section, NULL,
-		    "file is missing; handler collect needs it");
+		    build->file == NULL ? "handler collect needs a file: --file PATH"
+					: "file is missing; handler collect needs it");
 	if (conf_is_good(build->conf, section, "file"))
 		conf_collect_path(build, section, service);
 	if (conf_is_good(build->conf, section, "file"))

@@ -150,7 +150,8 @@ static const struct option option_table[] = {
 	.flags = OPTION_LIMIT,
 	.help = "How long the connections of workers that were replaced, by a reload or to have "
 		"fewer of them, may take to end what they have begun; then they are cut."},
-    {HOSTLER("spin", spin), DURATION(0, MS), .fallback = "0", .flags = OPTION_LIMIT,
+    {HOSTLER("spin", spin), DURATION(0, MS), .fallback = "0", .example = "0.05ms",
+	.flags = OPTION_LIMIT,
 	.help = "How long a worker that ran out of work looks for more before it sleeps. It "
 		"answers single requests sooner, at the cost of CPU time, and only where CPUs are "
 		"idle anyway; 0 is not at all."},

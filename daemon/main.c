@@ -136,6 +136,11 @@ main_parse(struct main_options *options, int argc, char **argv)
 	options->is_run = optind < argc && strcmp(argv[optind], "run") == 0;
 	if (optind < argc && !options->is_run && access(argv[optind], R_OK) == 0)
 		fprintf(stderr, "%s: did you mean -f %s?\n", argv[optind], argv[optind]);
+	else if (optind < argc && !options->is_run)
+		fprintf(stderr, "hostlerd: no command '%s'; there is only run\n", argv[optind]);
+	else if (options->is_run && options->file != NULL)
+		fputs(
+		    "hostlerd: -f and run exclude each other: run is set up by options\n", stderr);
 	if ((optind < argc && !options->is_run) || (options->is_run && options->file != NULL)) {
 		main_print_usage(stderr);
 		return MAIN_USAGE;
