@@ -86,6 +86,19 @@ def test_an_unknown_option_is_a_usage_error():
     assert "no-such-option" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["rn"], "no command 'rn'"),
+        (["-f", "x.conf", "run"], "-f and run exclude each other"),
+        (["run", "--handler", "collect"], "handler collect needs a file: --file PATH"),
+    ],
+)
+def test_wrong_usage_is_told(arguments, words):
+    result = harness.hostlerd(*arguments)
+    assert result.returncode == 2 and words in result.stderr
+
+
 # ---- addresses ----
 
 

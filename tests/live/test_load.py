@@ -188,6 +188,7 @@ def test_table():
         (["--ids", "80"], "--ids wants --protocol frame"),
         (["--protocol", "gopher", "80"], "expected line, frame, stream or http"),
         (["--expect", "/nowhere/x", "80"], "cannot start '/nowhere/x'"),
+        (["--expect", "uper", "80"], "nor is it one of the words echo, upper"),
         (["--expect", "status", "80"], "needs --protocol http"),
         (["--path", "/", "80"], "need --protocol http"),
         (["--expect-status", "200", "80"], "need --protocol http"),

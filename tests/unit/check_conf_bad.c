@@ -131,6 +131,15 @@ static const struct {
 				 "with a unit, such as 5m (1ms to 365d)\n"},
     {ECHO "idle_timeout=5 m\n", "t.conf:5: [service a] idle_timeout: '5 m': expects a duration "
 				"with a unit, such as 5m (1ms to 365d)\n"},
+    {"[hostler]\nspin=5\n" ECHO,
+	"t.conf:2: [hostler] spin: '5': expects a duration with a unit, such as 0.05ms (0 to "
+	"1ms)\n"},
+    {"[hostler]\nspin=1\n" ECHO,
+	"t.conf:2: [hostler] spin: '1': expects a duration with a unit, such as 0.05ms (0 to "
+	"1ms); did you mean 1ms?\n"},
+    {PROGRAM "limit_as=512\n",
+	"t.conf:6: [service a] limit_as: '512': expects a size with a unit, such as 1G (1M to "
+	"1048576G); did you mean 512M?\n"},
     {ECHO "max_message=64\n",
 	"t.conf:5: [service a] max_message: '64': expects a size with a unit, "
 	"such as 64K (1B to 1G); did you mean 64B?\n"},
