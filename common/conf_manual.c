@@ -123,7 +123,8 @@ conf_print_options(FILE *out)
 		char *name =
 		    mem_printf("--%s%s %s", is_hostler ? "hostler." : "", option->key, value);
 
-		fprintf(out, "  %-32s %s", name, option->help);
+		fprintf(out, "  %-32s%s %s", name,
+		    strlen(name) > 32 ? "\n                                  " : "", option->help);
 		if (option->type == OPTION_CHOICE && option->fallback != NULL)
 			fprintf(out, " The default is %s.", option->fallback);
 		putc('\n', out);

@@ -46,8 +46,9 @@ const char load_options_help[] =
     "  hostler-load run --expect upper 127.0.0.1:10001\n"
     "  hostler-load run --connections 100 --depth 8 --duration 30s --expect upper 10001\n"
     "  hostler-load run --connections 10000 --hold --count 50000 127.0.0.1:10001\n"
-    "  hostler-load run --connections 50 --rate 2000 --warmup 2s --histogram 10001\n"
+    "  hostler-load run --connections 50 --rate 2000 --expect upper --histogram 10001\n"
     "  hostler-load run --lines words.txt --expect 'python3 upper.py' 10001\n"
     "  hostler-load run --protocol frame --size 64K --json unix:/run/service.sock\n"
     "  hostler-load run --protocol http --reconnect --connections 64 --path /health 8080\n"
-    "  hostler-load run --connections 50 --reconnect --duration 1m 10001   (while you kill -9)\n";
+    "  hostler-load run --connections 50 --reconnect --duration 1m --expect upper 10001\n"
+    "                                                            (while you kill -9)\n";

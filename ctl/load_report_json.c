@@ -177,7 +177,7 @@ load_report_json(const struct load_run *run, FILE *out)
 	json_object_set_new(object, "opening", load_report_json_time(load_report_opening(run)));
 	json_object_set_new(object, "interrupted", json_boolean(run->interrupted));
 	json_object_set_new(object, "status", json_integer(load_report_status(run)));
-	json_dumpf(object, out, JSON_COMPACT);
+	json_dumpf(object, out, JSON_COMPACT | JSON_REAL_PRECISION(15));
 	fputs("\n", out);
 	json_decref(object);
 }
