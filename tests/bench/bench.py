@@ -162,7 +162,9 @@ FIGURES = {"cpu": "CPU", "rate": "rate", "p99": "p99"}
 
 def bar_rows(case, found):
     for bar, ratio, same, verdict in judge(case, found):
-        wanted = f"≤ {bar.most:.2f}" if bar.most is not None else f"≥ {bar.least:.2f}"
+        wanted = ""
+        if verdict:
+            wanted = f"≤ {bar.most:.2f}" if bar.most is not None else f"≥ {bar.least:.2f}"
         yield [
             f"{case.name}: {FIGURES[bar.figure]} over {bar.over}",
             str(ratio),
@@ -232,6 +234,15 @@ def is_fine(measured):
     ) and not any(run["bad"] for _, found in measured for runs in found.values() for run in runs)
 
 
+def choose(words):
+    """The cases that are named so, or begin so where none is."""
+    names = [case.name for case in cases.ALL]
+    wanted = set()
+    for word in words.split(",") if words else [""]:
+        wanted |= {word} if word in names else {name for name in names if name.startswith(word)}
+    return [case for case in cases.ALL if case.name in wanted]
+
+
 def parse(words):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
@@ -239,7 +250,7 @@ def parse(words):
     parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--seconds", type=float, default=1.0, help="of one run (default 1)")
     parser.add_argument("--quick", action="store_true", help="3 rounds of 0.3 s: about two minutes")
-    parser.add_argument("--cases", metavar="A,B", help="those whose names begin so")
+    parser.add_argument("--cases", metavar="A,B", help="those named, or all that begin so")
     parser.add_argument("--servers", metavar="A,B", help="beside hostlerd and the first, only these")
     parser.add_argument("--loose", action="store_true", help="do not say on which CPU a pool's processes run")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="every run goes there too")
@@ -251,10 +262,7 @@ def parse(words):
         options.rounds, options.seconds = 3, 0.3
     if options.rounds < 1 or options.seconds <= 0:
         parser.error("at least one round, and some time")
-    options.chosen = [
-        case for case in cases.ALL
-        if not options.cases or case.name.startswith(tuple(options.cases.split(",")))
-    ]  # fmt: skip
+    options.chosen = choose(options.cases)
     if not options.chosen:
         parser.error(f"no case is named so; there are {', '.join(c.name for c in cases.ALL)}")
     if options.servers:

@@ -37,6 +37,8 @@ def noise(spread):
 
 def verdict(spread, same, most=None, least=None):
     """met; missed, where the middle is beyond the bar by more than the A/A pair; else undecided."""
+    if most is None and least is None:
+        return ""
     if most is not None:
         if spread.middle <= most:
             return "met"
