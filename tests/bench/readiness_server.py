@@ -104,8 +104,15 @@ class Hold:
 
     def ask(self, times=1):
         """Every connection asks one line: how many replies there were, seconds until the last."""
+        self.tell(times)
+        return self.heard()
+
+    def tell(self, times=1):
         self.process.stdin.write(f"ask {self.count} {times}\n")
         self.process.stdin.flush()
+
+    def heard(self):
+        """What came of tell()."""
         found = re.match(r"answered (\d+) of \d+, the last after (\S+) s", self.told())
         return int(found.group(1)), float(found.group(2))
 

@@ -1,8 +1,12 @@
-"""Ten thousand connections held at once on two workers, all of them answered."""
+"""Ten thousand connections held at once on two workers, all of them answered; what one takes."""
 
+import contextlib
 import json
 import os
+import pathlib
+import re
 import resource
+import socket
 import subprocess
 
 import pytest
@@ -48,3 +52,40 @@ def test_ten_thousand(start, many_descriptors, handler):
     assert counters["busy"] == counters["timeout"] == 0
     daemon.wait_service(lambda s: s["connections"] == 0, "all gone")
     assert daemon.connect().ask(b"HELLO") == b"HELLO"
+
+
+def own_memory(pid):
+    """Bytes that are in memory because of this process alone."""
+    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+    return 1024 * sum(int(kb) for kb in re.findall(r"^Private_\w+: +(\d+) kB", text, re.MULTILINE))
+
+
+def ask_with(connections):
+    """Every connection asks once, a few of them at a time."""
+    for first in range(0, len(connections), 100):
+        for one in connections[first:first + 100]:
+            one.sendall(b"hello\n")
+        for one in connections[first:first + 100]:
+            assert one.recv(64) == b"hello\n"
+
+
+@pytest.mark.skipif(harness.SANITIZED, reason="a sanitizer needs memory of its own")
+@pytest.mark.skipif(harness.BACKEND == "select", reason="select cannot carry so many")
+@pytest.mark.parametrize("few, many", [(1000, 8000)])
+def test_memory_of_an_idle_connection(start, many_descriptors, few, many):
+    """The slope: what the worker needs for itself does not count. `make bench-idle` says 280."""
+    daemon = start({"a": echo()}, {"workers": 1})
+    (worker,), address = daemon.worker_pids(), daemon.address()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, NEEDED + many), hard))
+    with contextlib.ExitStack() as stack:
+        stack.callback(resource.setrlimit, resource.RLIMIT_NOFILE, (soft, hard))
+        taken = []
+        for count in (few, many - few):
+            more = [stack.enter_context(socket.create_connection(address, 10))
+                    for _ in range(count)]
+            ask_with(more)
+            taken.append(own_memory(worker))
+        assert daemon.service()["connections"] == many
+        assert (taken[1] - taken[0]) / (many - few) <= 310
+    daemon.wait_service(lambda s: s["connections"] == 0, "all gone")
