@@ -46,6 +46,7 @@ def test_a_connection_wakes_one_worker(start):
     assert woken < 5 * CONNECTIONS, woken / CONNECTIONS
 
 
+@pytest.mark.alone
 @pytest.mark.parametrize("workers", [2, 4])
 def test_kept_connections_are_shared(start, workers):
     daemon = start({"a": echo()}, {"workers": workers})

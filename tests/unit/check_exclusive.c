@@ -1,11 +1,10 @@
 /* EPOLLEXCLUSIVE below libevent: found, watched and forgotten like any event; and one is woken. */
+#include "tests/unit/run_help.h"
 #include "workers/exclusive.h"
 
-#include <check.h>
 #include <event2/event.h>
 #include <poll.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -153,17 +152,12 @@ int
 main(void)
 {
 	Suite *suite = suite_create("exclusive");
-	TCase *tcase = tcase_create("all");
-	SRunner *runner = srunner_create(suite);
-	int failed;
+	TCase *tcase = tcase_create("exclusive");
 
 	tcase_set_timeout(tcase, 30);
 	tcase_add_test(tcase, it_is_an_event_like_any);
 	tcase_add_test(tcase, other_loops_have_none);
 	tcase_add_test(tcase, not_all_are_woken);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return help_run(suite);
 }
