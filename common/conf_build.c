@@ -17,8 +17,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#define CONF_BUILD_GUESS_MAX 72 /* bytes of a number of the user's with a unit; >= UNIT_TEXT_MAX   \
-				 */
+#define CONF_BUILD_GUESS_MAX                                                                       \
+	72 /* bytes of a number of the user's with a unit; >= UNIT_TEXT_MAX                        \
+	    */
 
 _Static_assert(sizeof(enum protocol_kind) == sizeof(unsigned), "a choice is kept as unsigned");
 
