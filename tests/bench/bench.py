@@ -193,7 +193,7 @@ def conditions(options):
     named = ", ".join(f"{name} {version}" for name, version in servers.versions().items())
     loose = "; the kernel chose where each process runs" if options.loose else ""
     return (f"{machine()}, {time.strftime('%B %Y')}; {named}. {options.rounds} interleaved rounds of "
-            f"{options.seconds:g} s, medians, in parentheses the quartiles{loose}.")  # fmt: skip
+            f"{options.seconds} s, medians, in parentheses the quartiles{loose}.")  # fmt: skip
 
 
 def report(measured, options):
@@ -219,12 +219,14 @@ def remember(measured, options):
 
 def recall(options):
     """What earlier runs measured, by case; a later file's cases take the place of an earlier's."""
-    runs = {}
+    runs, seconds = {}, set()
     for path in options.show:
         kept = json.loads(path.read_text())
         runs.update(kept["runs"])
+        seconds.add(kept["settings"]["seconds"])
         for name in SETTINGS:
             setattr(options, name, kept["settings"][name])
+    options.seconds = " or ".join(f"{one:g}" for one in sorted(seconds))
     return [(case, runs.get(case.name)) for case in options.chosen]
 
 
@@ -248,7 +250,7 @@ def parse(words):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--seconds", type=float, default=1.0, help="of one run (default 1)")
+    parser.add_argument("--seconds", type=float, default=1, help="of one run (default 1)")
     parser.add_argument("--quick", action="store_true", help="3 rounds of 0.3 s: about two minutes")
     parser.add_argument("--cases", metavar="A,B", help="those named, or all that begin so")
     parser.add_argument("--servers", metavar="A,B", help="beside hostlerd and the first, only these")

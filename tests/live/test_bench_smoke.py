@@ -90,7 +90,7 @@ def test_cpu_time_is_counted_of_the_whole_tree():
         "child.stdout.readline()\nprint('ready', flush=True)\ninput()\n"
     )
     process = subprocess.Popen([sys.executable, "-ISc", text], stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE)
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     try:
         assert process.stdout.readline() == b"ready\n"
         assert len(proctree.tree(process.pid)) == 2
