@@ -280,7 +280,7 @@ def test_access_line_of_ipv6(start, folder):
 def test_every_outcome_has_its_word(start, folder):
     log = {"access_log": "all.log"}
     daemon = start({
-        "wild": pool(program("wild.py"), queue=1, request_timeout="300ms", max_message="1K", **log),
+        "wild": pool(program("wild.py"), queue=1, request_timeout="800ms", max_message="1K", **log),
         "frame": pool("cat", protocol="frame", **log),
         "quiet": {"listen": "127.0.0.1:0", "protocol": "line", "handler": "discard", **log}})
     client = daemon.connect("wild")
@@ -310,7 +310,7 @@ def test_every_outcome_has_its_word(start, folder):
     named = {line.outcome: line for line in lines}
     assert named["withdrawn"].client == gone and named["withdrawn"].instance is None
     assert named["busy"].instance is None and named["busy"].run == 0
-    assert named["timeout"].run >= 0.29 and named["timeout"].pid
+    assert named["timeout"].run >= 0.79 and named["timeout"].pid
     assert named["failed"].pid and named["bad"].instance is None
 
 
@@ -462,17 +462,24 @@ def test_reload_switches_access_logs_in_place(start, folder):
     pids = daemon.instance_pids()
     old = daemon.connect()
     assert old.ask(b"one") == b"one"
+    wait_access(folder / "a.log", 1)
     change(folder, {"p": pool("cat", access_log="b.log")}, {})
     old.send(b"begun ")
     daemon.wait_service(lambda s: s["counters"]["requests"] == 1, "one request")
     reply = daemon.request("reload")
     assert reply["ok"] and reply["services"][0]["change"] == "limits", reply
-    new = daemon.connect()
-    assert new.ask(b"three") == b"three"
+    # Until the old one's workers have heard of it they may still accept.
+    while not access_lines(folder / "b.log"):
+        before = len(access_lines(folder / "a.log"))
+        new = daemon.connect()
+        assert new.ask(b"three") == b"three"
+        wait_for(lambda: len(access_lines(folder / "a.log")) > before or
+                 access_lines(folder / "b.log"), "its line")
     line, = wait_access(folder / "b.log", 1)
     assert (line.client, line.bytes_in, line.pid) == (peer_of(new), 5, pids[0])
     assert old.send(b"before\n").line() == b"begun before"
-    assert [a.client for a in wait_access(folder / "a.log", 2)] == 2 * [peer_of(old)]
+    lines = wait_access(folder / "a.log", before + 1)
+    assert [lines[0].client, lines[-1].client] == 2 * [peer_of(old)]
     change(folder, {"p": pool("cat")}, {})
     old.close()
     new.close()
@@ -484,7 +491,7 @@ def test_reload_switches_access_logs_in_place(start, folder):
     for pid in [daemon.pid, *daemon.worker_pids()]:
         assert not [n for n in harness.descriptors(pid).values() if n.endswith((".log", ".log.1"))]
     assert daemon.instance_pids() == pids
-    assert [len(access_lines(folder / name)) for name in ("a.log", "b.log")] == [2, 1]
+    assert [len(access_lines(folder / name)) for name in ("a.log", "b.log")] == [before + 1, 1]
 
 
 # ---- and without ----

@@ -464,6 +464,7 @@ START_TEST(test_users_not_root)
 	char expected[512], *told;
 
 	if (geteuid() == 0) {
+		ck_assert_int_eq(chdir("/"), 0); /* ours may be root's alone */
 		ck_assert_int_eq(setegid(65534), 0);
 		ck_assert_int_eq(seteuid(65534), 0);
 	}
