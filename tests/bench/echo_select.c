@@ -14,17 +14,17 @@
 #include <sys/select.h>
 #include <unistd.h>
 
-#define WORD (sizeof(long) * CHAR_BIT)
+#define WORD (sizeof(unsigned long) * CHAR_BIT)
 
-static struct bench_client *clients; /* owns; by descriptor */
-static long *watched, *ready;        /* owns; a bit for each descriptor, as fd_set has it */
-static unsigned room = FD_SETSIZE;   /* bits in each */
+static struct bench_client *clients;   /* owns; by descriptor */
+static unsigned long *watched, *ready; /* owns; a bit for each descriptor, as fd_set has it */
+static unsigned room = FD_SETSIZE;     /* bits in each */
 static int highest;
 
 static void
 echo_watch(int fd)
 {
-	watched[(unsigned)fd / WORD] |= 1L << (unsigned)fd % WORD;
+	watched[(unsigned)fd / WORD] |= 1UL << (unsigned)fd % WORD;
 	highest = fd > highest ? fd : highest;
 }
 
@@ -48,7 +48,7 @@ echo_serve(int fd)
 {
 	if (bench_echo(&clients[fd]))
 		return;
-	watched[(unsigned)fd / WORD] &= ~(1L << (unsigned)fd % WORD);
+	watched[(unsigned)fd / WORD] &= ~(1UL << (unsigned)fd % WORD);
 	bench_leave(&clients[fd]);
 }
 
