@@ -11,6 +11,9 @@ import pytest
 
 import harness
 
+# One after the other: the port of the demo is always the same.
+pytestmark = pytest.mark.xdist_group("demo")
+
 
 @pytest.fixture
 def demo(launch, folder):
