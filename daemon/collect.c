@@ -47,7 +47,10 @@ collect_hold(struct master *master, const char *path, char why[COLLECT_WHY])
 	return file;
 }
 
-/* Nobody has it any more, so no worker has; at the end of everything no next turn comes. */
+/*
+ * Nobody has it any more, so no worker has. At the end of everything no next turn comes, so
+ * whatever waits to be tried again is tried now.
+ */
 static void
 collect_release(struct collect_file *file, struct master *master)
 {
@@ -56,6 +59,7 @@ collect_release(struct collect_file *file, struct master *master)
 	TAILQ_REMOVE(&master->files, file, entry);
 	collect_retire(master, file->open);
 	free(file);
+	collect_file_hurry(master);
 	(void)collect_file_turn(master, clock_now());
 }
 

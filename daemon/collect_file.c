@@ -160,6 +160,15 @@ collect_settle(struct collect_open *open, uint64_t now)
 	return false;
 }
 
+void
+collect_file_hurry(struct master *master)
+{
+	struct collect_open *open;
+
+	TAILQ_FOREACH (open, &master->left_files, entry)
+		open->retry = 0;
+}
+
 uint64_t
 collect_file_turn(struct master *master, uint64_t now)
 {

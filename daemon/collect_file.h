@@ -43,5 +43,7 @@ void collect_shut(struct collect_open *open);
 struct collect_file *collect_find(const struct master *master, const struct collect_open *open);
 /* It was replaced: closed by collect_file_turn() when no worker has it any more. Takes it over. */
 void collect_retire(struct master *master, struct collect_open *open);
+/* Those that could not be brought to their end are tried again at the next collect_file_turn(). */
+void collect_file_hurry(struct master *master);
 
 #endif

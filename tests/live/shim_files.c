@@ -22,13 +22,13 @@
 
 /* As tests/live/test_collect_disk.py packs it. */
 struct shim_page {
-	_Atomic uint32_t write_error;    /* errno of writes; 0: none */
-	_Atomic uint32_t write_short;    /* only so many bytes of the next write are written */
-	_Atomic uint32_t sync_error;     /* errno of syncs; 0: none */
-	_Atomic uint32_t sync_errors;    /* so many of them, then it goes well again */
-	_Atomic uint32_t sync_stalls_ms; /* how long a sync takes at least */
-	_Atomic uint32_t cut_error;      /* errno of ftruncate */
-	_Atomic uint32_t writes, syncs;  /* how many there were */
+	_Atomic uint32_t write_error;         /* errno of writes; 0: none */
+	_Atomic uint32_t write_short;         /* only so many bytes of the next write are written */
+	_Atomic uint32_t sync_error;          /* errno of syncs; 0: none */
+	_Atomic uint32_t sync_errors;         /* so many of them, then it goes well again */
+	_Atomic uint32_t sync_stalls_ms;      /* how long a sync takes at least */
+	_Atomic uint32_t cut_error;           /* errno of ftruncate */
+	_Atomic uint32_t writes, syncs, cuts; /* how many were tried */
 };
 
 ssize_t write(int fd, const void *bytes, size_t length);
@@ -171,6 +171,7 @@ int
 ftruncate(int fd, off_t length)
 {
 	if (shim_is_ours(fd)) {
+		atomic_fetch_add(&shim_page->cuts, 1);
 		errno = (int)atomic_load(&shim_page->cut_error);
 		if (errno != 0)
 			return -1;

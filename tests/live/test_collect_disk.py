@@ -20,7 +20,7 @@ from reporters import Reporters, parts, records
 from test_collect import collect
 
 FIELDS = ("write_error", "write_short", "sync_error", "sync_errors", "sync_stalls_ms", "cut_error",
-          "writes", "syncs")
+          "writes", "syncs", "cuts")
 
 
 @pytest.fixture(scope="module")
@@ -138,6 +138,24 @@ def test_torn_end_of_a_replaced_file_is_cut(start, path, disk):
     wait_for(lambda: moved.read_bytes() == b"one\n", "cut by the master")
     assert client.ask(b"three") == b"OK"
     assert records(path) == [b"three"]
+
+
+def test_torn_end_that_could_not_be_cut_is_cut_at_the_stop(start, path, disk):
+    """The master tries it once a second; a stop does not wait for that, nor does it leave it so."""
+    daemon = start({"c": collect(path, ack="written")}, env=disk.environment)
+    client = daemon.connect()
+    assert client.ask(b"one") == b"OK"
+    disk["write_error"], disk["write_short"], disk["cut_error"] = errno.EIO, 2, errno.EIO
+    assert client.ask(b"two") == b"ERR failed"
+    disk["write_error"] = 0
+    moved, tried = path.with_name("records.moved"), disk["cuts"]
+    path.rename(moved)
+    assert daemon.request("reopen")["ok"]
+    wait_for(lambda: disk["cuts"] > tried, "the master to have tried")
+    assert moved.read_bytes() == b"one\ntw"
+    disk["cut_error"] = 0
+    daemon.stop()
+    assert moved.read_bytes() == b"one\n"
 
 
 def test_failed_sync_is_never_believed(start, path, disk):
