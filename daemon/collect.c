@@ -218,7 +218,9 @@ collect_renew(
 		collect_shut(open);
 		if (owner == file)
 			return true;
-		snprintf(why, COLLECT_WHY, "%s is another service's too", path);
+		/* Also while a reload is under way whose generation was the first to find it there.
+		 */
+		snprintf(why, COLLECT_WHY, "%s is collected in by somebody else already", path);
 		return false;
 	}
 	collect_retire(master, file->open);
