@@ -1,5 +1,5 @@
-/* What the programs check_pool and check_pool_slots share: one world, and Check's way to look at
- * it. */
+/* What those check_pool programs share that play all workers in one process: one world, and Check's
+ * way to look at it. */
 #ifndef TESTS_POOL_HELP_H
 #define TESTS_POOL_HELP_H
 
