@@ -1,7 +1,7 @@
 /*
  * What a line of the log looks like, whatever is in it. Each test is a process of its own (Check
  * forks), so that it may do with its standard error what it likes. Where the lines go is in
- * check_log_sink.c.
+ * check_log_sink.c and check_log_file.c.
  */
 #include "common/escape.h"
 #include "tests/unit/log_help.h"

@@ -1,4 +1,4 @@
-/* For the tests of the log: standard error is caught at its other end. */
+/* For the tests of the log: standard error is caught at its other end, and lines are counted. */
 #ifndef TESTS_UNIT_LOG_HELP_H
 #define TESTS_UNIT_LOG_HELP_H
 
@@ -16,6 +16,17 @@
 
 #define CATCH_MAX (64 * 1024 * 1024)
 #define TIME      "[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3} "
+
+/* How often the part is in the text, without overlaps. */
+static inline int
+count(const char *text, const char *part)
+{
+	int found = 0;
+
+	for (const char *at = text; (at = strstr(at, part)) != NULL; at += strlen(part))
+		found++;
+	return found;
+}
 
 /* What came out of the other end of standard error. Static in each test: it ends with the process.
  */
