@@ -2,9 +2,9 @@
  * Tests of the picture of latency: its ranges hold everything, and its bars fit the width.
  */
 #include "ctl/load_histogram.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 static struct histogram histogram;
@@ -88,8 +88,6 @@ main(void)
 {
 	Suite *suite = suite_create("load_histogram");
 	TCase *test = tcase_create("histogram");
-	SRunner *runner;
-	int failed;
 
 	tcase_add_checked_fixture(test, setup, NULL);
 	tcase_add_test(test, nothing_has_no_ranges);
@@ -98,9 +96,5 @@ main(void)
 	tcase_add_test(test, a_narrow_range_is_drawn_finely);
 	tcase_add_test(test, bars_fit_the_width);
 	suite_add_tcase(suite, test);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return help_run(suite);
 }

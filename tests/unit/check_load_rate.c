@@ -3,9 +3,9 @@
  */
 #include "common/clock.h"
 #include "ctl/load_run.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define ORIGIN (3 * CLOCK_SECOND + 7)
@@ -84,17 +84,12 @@ main(void)
 {
 	Suite *suite = suite_create("load_rate");
 	TCase *test = tcase_create("rate");
-	int rows = sizeof(rates) / sizeof(rates[0]), failed;
-	SRunner *runner;
+	int rows = sizeof(rates) / sizeof(rates[0]);
 
 	tcase_add_loop_test(test, each_is_owed_from_when_it_is_due, 0, rows);
 	tcase_add_loop_test(test, no_error_adds_up, 0, rows);
 	tcase_add_test(test, what_waits_is_owed_and_lateness_remembered);
 	tcase_add_test(test, nothing_is_owed_before_the_beginning);
 	suite_add_tcase(suite, test);
-	runner = srunner_create(suite);
-	srunner_run_all(runner, CK_NORMAL);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed == 0 ? EXIT_SUCCESS : EXIT_FAILURE;
+	return help_run(suite);
 }
