@@ -31,6 +31,14 @@ lease(void)
 	return pace_room(&pace, 0, 0, 0, MOST);
 }
 
+/* Messages of a whole lease after as many single replies, each after that long. */
+static unsigned
+lease_after(uint64_t elapsed, unsigned times)
+{
+	note(elapsed, 1, times);
+	return lease();
+}
+
 START_TEST(test_nothing_is_known)
 {
 	ck_assert_uint_eq(lease(), 1);
@@ -43,10 +51,8 @@ END_TEST
 START_TEST(test_cheap)
 {
 	/* The first one paid for the start. */
-	note(30 * MS, 1, 1);
-	ck_assert_uint_eq(lease(), 1);
-	note(10 * US, 1, 1000);
-	ck_assert_uint_eq(lease(), MOST);
+	ck_assert_uint_eq(lease_after(30 * MS, 1), 1);
+	ck_assert_uint_eq(lease_after(10 * US, 1000), MOST);
 	ck_assert_uint_eq(pace_room(&pace, 30, 0, 0, MOST), 2);
 	ck_assert_uint_eq(pace_room(&pace, 30, 30, 0, MOST), 2);
 	ck_assert_uint_eq(pace_room(&pace, MOST, 0, 0, MOST), 0);
@@ -61,10 +67,8 @@ END_TEST
 
 START_TEST(test_dear)
 {
-	note(5 * MS, 1, 1);
-	ck_assert_uint_eq(lease(), 1);
-	note(5 * MS, 1, 1000);
-	ck_assert_uint_eq(lease(), 1);
+	ck_assert_uint_eq(lease_after(5 * MS, 1), 1);
+	ck_assert_uint_eq(lease_after(5 * MS, 1000), 1);
 	ck_assert_uint_eq(pace_room(&pace, 1, 1, 0, MOST), 0);
 }
 END_TEST
@@ -72,30 +76,24 @@ END_TEST
 /* The whole lease fits into the budget, and nothing more than that. */
 START_TEST(test_between)
 {
-	note(300 * US, 1, 1000);
-	ck_assert_uint_eq(lease(), 3);
-	note(400 * US, 1, 1000);
-	ck_assert_uint_eq(lease(), 2);
-	note(501 * US, 1, 1000);
-	ck_assert_uint_eq(lease(), 1);
+	ck_assert_uint_eq(lease_after(300 * US, 1000), 3);
+	ck_assert_uint_eq(lease_after(400 * US, 1000), 2);
+	ck_assert_uint_eq(lease_after(501 * US, 1000), 1);
 }
 END_TEST
 
 START_TEST(test_becomes_dear)
 {
 	note(10 * US, 1, 1000);
-	note(5 * MS, 1, 1);
-	ck_assert_uint_le(lease(), 2);
-	note(5 * MS, 1, 1);
-	ck_assert_uint_eq(lease(), 1);
+	ck_assert_uint_le(lease_after(5 * MS, 1), 2);
+	ck_assert_uint_eq(lease_after(5 * MS, 1), 1);
 }
 END_TEST
 
 START_TEST(test_becomes_cheap)
 {
 	note(5 * MS, 1, 1000);
-	note(10 * US, 1, 700);
-	ck_assert_uint_ge(lease(), 16);
+	ck_assert_uint_ge(lease_after(10 * US, 700), 16);
 }
 END_TEST
 
@@ -120,8 +118,7 @@ START_TEST(test_forgets)
 {
 	note(10 * US, 1, 1000);
 	note(5 * MS, 1, 1);
-	note(10 * US, 1, 400);
-	ck_assert_uint_ge(lease(), 16);
+	ck_assert_uint_ge(lease_after(10 * US, 400), 16);
 }
 END_TEST
 
@@ -139,10 +136,8 @@ END_TEST
 
 START_TEST(test_extremes)
 {
-	note(0, 1, 1000);
-	ck_assert_uint_eq(lease(), MOST);
-	note(UINT64_MAX, 1, 1);
-	ck_assert_uint_eq(lease(), 1);
+	ck_assert_uint_eq(lease_after(0, 1000), MOST);
+	ck_assert_uint_eq(lease_after(UINT64_MAX, 1), 1);
 	setup();
 	note(UINT64_MAX, 4000000000U, 3);
 	ck_assert_uint_eq(lease(), 1);
