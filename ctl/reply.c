@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 static bool
 reply_is_count(const json_t *value)
@@ -199,6 +200,20 @@ double
 reply_seconds(const json_t *object, const char *name)
 {
 	return json_number_value(json_object_get(object, name));
+}
+
+const json_t *
+reply_find(const json_t *objects, const char *name, const char *text)
+{
+	size_t index;
+	json_t *object;
+
+	json_array_foreach(objects, index, object)
+	{
+		if (strcmp(reply_text(object, name, ""), text) == 0)
+			return object;
+	}
+	return NULL;
 }
 
 const char *

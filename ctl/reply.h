@@ -39,6 +39,8 @@ char *reply_check(json_t *object, const struct reply_field *fields);
 const char *reply_text(const json_t *object, const char *name, const char *otherwise);
 json_int_t reply_count(const json_t *object, const char *name);
 double reply_seconds(const json_t *object, const char *name);
+/* The first of an array of objects whose text `name` is `text`; NULL when there is none. */
+const json_t *reply_find(const json_t *objects, const char *name, const char *text);
 
 #define REPLY_NUMBER_MAX 24 /* bytes of reply_count_text() with its NUL */
 

@@ -14,7 +14,6 @@
 #include "ctl/text.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 #define STATS_PRINT_BAR  24 /* cells of a bar */
 #define STATS_PRINT_TEXT 32 /* bytes of a number or a time with its NUL */
@@ -118,15 +117,7 @@ stats_print_count(const json_t *service, const json_t *before, const char *count
 static const json_t *
 stats_print_find(const json_t *service, const char *outcome)
 {
-	size_t index;
-	json_t *object;
-
-	json_array_foreach(json_object_get(service, "outcomes"), index, object)
-	{
-		if (strcmp(reply_text(object, "outcome", ""), outcome) == 0)
-			return object;
-	}
-	return NULL;
+	return reply_find(json_object_get(service, "outcomes"), "outcome", outcome);
 }
 
 /* The cells of one kind of time; `outcome` and `before` as in the replies, NULL where never. */

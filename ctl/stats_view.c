@@ -73,15 +73,7 @@ static const struct reply_field stats_view_reply[] = {
 static const json_t *
 stats_view_find(const json_t *reply, const char *name)
 {
-	size_t index;
-	json_t *service;
-
-	json_array_foreach(json_object_get(reply, "services"), index, service)
-	{
-		if (strcmp(reply_text(service, "name", ""), name) == 0)
-			return service;
-	}
-	return NULL;
+	return reply_find(json_object_get(reply, "services"), "name", name);
 }
 
 /* Only the named service is left; false and a complaint where there is none. */
