@@ -188,19 +188,29 @@ conf_build_guess(
 	return false;
 }
 
-/* The sentence for a number that cannot be read, with what was probably meant. */
+/* The sentence for a value that cannot be read; `meant`: what was probably meant, or NULL. */
+static void
+conf_build_refuse_value(struct conf_build *build, unsigned section, const struct option *option,
+    const char *text, const char *meant)
+{
+	char expects[OPTION_EXPECTS_MAX];
+
+	option_expects(option, expects);
+	if (meant != NULL)
+		conf_build_refuse(
+		    build, section, option, "'%.64s': %s; did you mean %s?", text, expects, meant);
+	else
+		conf_build_refuse(build, section, option, "'%.64s': %s", text, expects);
+}
+
 static void
 conf_build_refuse_number(struct conf_build *build, unsigned section, const struct option *option,
     const char *text, enum unit_result result, uint64_t value)
 {
-	char expects[OPTION_EXPECTS_MAX], guess[CONF_BUILD_GUESS_MAX];
+	char guess[CONF_BUILD_GUESS_MAX];
+	bool guessed = result == UNIT_MISSING && conf_build_guess(option, text, value, guess);
 
-	option_expects(option, expects);
-	if (result == UNIT_MISSING && conf_build_guess(option, text, value, guess))
-		conf_build_refuse(
-		    build, section, option, "'%.64s': %s; did you mean %s?", text, expects, guess);
-	else
-		conf_build_refuse(build, section, option, "'%.64s': %s", text, expects);
+	conf_build_refuse_value(build, section, option, text, guessed ? guess : NULL);
 }
 
 static void
@@ -243,7 +253,6 @@ conf_build_range(struct conf_build *build, unsigned section, const struct option
 {
 	unsigned *to = conf_value(build->conf, section, option);
 	const char *dots = strstr(text, "..");
-	char expects[OPTION_EXPECTS_MAX];
 	uint64_t least, most;
 	char *first;
 
@@ -259,8 +268,7 @@ conf_build_range(struct conf_build *build, unsigned section, const struct option
 		to[0] = (unsigned)least;
 		to[1] = (unsigned)most;
 	} else {
-		conf_build_refuse(
-		    build, section, option, "'%.64s': %s", text, option_expects(option, expects));
+		conf_build_refuse_value(build, section, option, text, NULL);
 	}
 	free(first);
 }
@@ -269,7 +277,6 @@ static void
 conf_build_choice(
     struct conf_build *build, unsigned section, const struct option *option, const char *text)
 {
-	char expects[OPTION_EXPECTS_MAX];
 	const char *near = NULL;
 
 	for (unsigned i = 0; option->choices[i] != NULL; i++) {
@@ -280,12 +287,7 @@ conf_build_choice(
 		if (near == NULL && option_is_near(text, option->choices[i]))
 			near = option->choices[i];
 	}
-	option_expects(option, expects);
-	if (near != NULL)
-		conf_build_refuse(
-		    build, section, option, "'%.64s': %s; did you mean %s?", text, expects, near);
-	else
-		conf_build_refuse(build, section, option, "'%.64s': %s", text, expects);
+	conf_build_refuse_value(build, section, option, text, near);
 }
 
 /* Whether `mark` stands first or behind a blank: somebody meant a comment. */
