@@ -228,35 +228,26 @@ access_times(const struct req *req, double *queue, double *run)
 	*run = access_seconds(granted, ended);
 }
 
+/* The same values in the same order, whatever the format. */
 static size_t
-access_format_text(char *line, const struct req *req, const char *outcome, size_t out)
+access_format(char *line, const struct req *req, const char *outcome, size_t out)
 {
-	char time[LOG_FORMAT_TIME_MAX], instance[32] = "-";
+	bool is_json = log_get_format() == LOG_FORMAT_JSON;
+	const char *instance = is_json ? "null,\"pid\":null" : "-";
+	char time[LOG_FORMAT_TIME_MAX], numbers[64];
 	double queue, run;
 
-	log_format_time(time, LOG_FORMAT_TEXT);
+	log_format_time(time, is_json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
 	access_times(req, &queue, &run);
-	if (req->pid != 0)
-		snprintf(instance, sizeof(instance), "%u/%u", req->slot, req->pid);
+	if (req->pid != 0) {
+		snprintf(numbers, sizeof(numbers), is_json ? "%u,\"pid\":%u" : "%u/%u", req->slot,
+		    req->pid);
+		instance = numbers;
+	}
 	return (size_t)snprintf(line, ACCESS_LINE,
-	    "%s %s %s %s in=%zu out=%zu queue=%.6f run=%.6f instance=%s\n", time,
-	    req->service->conf->name, access_name_client(req), outcome, req->length, out, queue,
-	    run, instance);
-}
-
-static size_t
-access_format_json(char *line, const struct req *req, const char *outcome, size_t out)
-{
-	char time[LOG_FORMAT_TIME_MAX], instance[64] = "null,\"pid\":null";
-	double queue, run;
-
-	log_format_time(time, LOG_FORMAT_JSON);
-	access_times(req, &queue, &run);
-	if (req->pid != 0)
-		snprintf(instance, sizeof(instance), "%u,\"pid\":%u", req->slot, req->pid);
-	return (size_t)snprintf(line, ACCESS_LINE,
-	    "{\"time\":\"%s\",\"service\":\"%s\",\"client\":\"%s\",\"outcome\":\"%s\",\"in\":%zu,"
-	    "\"out\":%zu,\"queue\":%.6f,\"run\":%.6f,\"instance\":%s}\n",
+	    is_json ? "{\"time\":\"%s\",\"service\":\"%s\",\"client\":\"%s\",\"outcome\":\"%s\","
+		      "\"in\":%zu,\"out\":%zu,\"queue\":%.6f,\"run\":%.6f,\"instance\":%s}\n"
+		    : "%s %s %s %s in=%zu out=%zu queue=%.6f run=%.6f instance=%s\n",
 	    time, req->service->conf->name, access_name_client(req), outcome, req->length, out,
 	    queue, run, instance);
 }
@@ -279,9 +270,7 @@ access_note(struct access *access, const struct req *req, enum outcome outcome, 
 		return;
 	}
 	line = access->lines + access->used;
-	access->used += log_get_format() == LOG_FORMAT_JSON
-			    ? access_format_json(line, req, access_outcomes[outcome], out)
-			    : access_format_text(line, req, access_outcomes[outcome], out);
+	access->used += access_format(line, req, access_outcomes[outcome], out);
 }
 
 /* ---- a new descriptor ---- */
