@@ -71,6 +71,19 @@ connections_note(struct table *table, const json_t *reply)
 		reply_count_text(missing, "worker", worker), reply_count_text(missing, "pid", pid));
 }
 
+static const struct table_column connections_columns[] = {
+    {"SERVICE", TABLE_SHRINK},
+    {"WORKER", TABLE_RIGHT},
+    {"PEER", TABLE_SHRINK},
+    {"STATE", TABLE_LEFT},
+    {"AGE", TABLE_RIGHT},
+    {"REQUESTS", TABLE_RIGHT},
+    {"NOW", TABLE_RIGHT},
+    {"IN", TABLE_RIGHT},
+    {"OUT", TABLE_RIGHT},
+    {NULL, TABLE_LEFT},
+};
+
 static void
 connections_print(const struct command_line *line, const json_t *reply)
 {
@@ -78,15 +91,7 @@ connections_print(const struct command_line *line, const json_t *reply)
 	size_t index;
 	json_t *connection;
 
-	table_column(table, "SERVICE", TABLE_SHRINK);
-	table_column(table, "WORKER", TABLE_RIGHT);
-	table_column(table, "PEER", TABLE_SHRINK);
-	table_column(table, "STATE", TABLE_LEFT);
-	table_column(table, "AGE", TABLE_RIGHT);
-	table_column(table, "REQUESTS", TABLE_RIGHT);
-	table_column(table, "NOW", TABLE_RIGHT);
-	table_column(table, "IN", TABLE_RIGHT);
-	table_column(table, "OUT", TABLE_RIGHT);
+	table_columns(table, connections_columns);
 	json_array_foreach(json_object_get(reply, "connections"), index, connection)
 	    connections_add(table, connection);
 	connections_note(table, reply);

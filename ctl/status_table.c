@@ -36,6 +36,21 @@ status_table_address(const json_t *service, size_t index)
 	return listen != NULL ? listen : "-";
 }
 
+/* A row, or rows, for each of the objects. */
+static void
+status_table_print(const struct table_column *columns, const json_t *objects,
+    void (*add)(struct table *table, const json_t *object), unsigned width)
+{
+	struct table *table = table_new();
+	size_t index;
+	json_t *object;
+
+	table_columns(table, columns);
+	json_array_foreach(objects, index, object) add(table, object);
+	table_print(table, stdout, width);
+	table_free(table);
+}
+
 /* Every further address has a row of its own. */
 static void
 status_table_add_service(struct table *table, const json_t *service)
@@ -59,23 +74,21 @@ status_table_add_service(struct table *table, const json_t *service)
 	}
 }
 
+static const struct table_column status_table_service_columns[] = {
+    {"SERVICE", TABLE_SHRINK},
+    {"PROTOCOL", TABLE_LEFT},
+    {"HANDLER", TABLE_LEFT},
+    {"LISTEN", TABLE_SHRINK},
+    {"CONNS", TABLE_RIGHT},
+    {"WAITING", TABLE_RIGHT},
+    {"STATE", TABLE_LEFT},
+    {NULL, TABLE_LEFT},
+};
+
 void
 status_table_services(const json_t *services, unsigned width)
 {
-	struct table *table = table_new();
-	size_t index;
-	json_t *service;
-
-	table_column(table, "SERVICE", TABLE_SHRINK);
-	table_column(table, "PROTOCOL", TABLE_LEFT);
-	table_column(table, "HANDLER", TABLE_LEFT);
-	table_column(table, "LISTEN", TABLE_SHRINK);
-	table_column(table, "CONNS", TABLE_RIGHT);
-	table_column(table, "WAITING", TABLE_RIGHT);
-	table_column(table, "STATE", TABLE_LEFT);
-	json_array_foreach(services, index, service) status_table_add_service(table, service);
-	table_print(table, stdout, width);
-	table_free(table);
+	status_table_print(status_table_service_columns, services, status_table_add_service, width);
 }
 
 static void
@@ -96,23 +109,21 @@ status_table_add_worker(struct table *table, const json_t *worker)
 		    reason);
 }
 
+static const struct table_column status_table_worker_columns[] = {
+    {"WORKER", TABLE_RIGHT},
+    {"GENERATION", TABLE_RIGHT},
+    {"PID", TABLE_RIGHT},
+    {"STATE", TABLE_LEFT},
+    {"AGE", TABLE_RIGHT},
+    {"CONNS", TABLE_RIGHT},
+    {"STARTS", TABLE_RIGHT},
+    {NULL, TABLE_LEFT},
+};
+
 void
 status_table_workers(const json_t *workers, unsigned width)
 {
-	struct table *table = table_new();
-	size_t index;
-	json_t *worker;
-
-	table_column(table, "WORKER", TABLE_RIGHT);
-	table_column(table, "GENERATION", TABLE_RIGHT);
-	table_column(table, "PID", TABLE_RIGHT);
-	table_column(table, "STATE", TABLE_LEFT);
-	table_column(table, "AGE", TABLE_RIGHT);
-	table_column(table, "CONNS", TABLE_RIGHT);
-	table_column(table, "STARTS", TABLE_RIGHT);
-	json_array_foreach(workers, index, worker) status_table_add_worker(table, worker);
-	table_print(table, stdout, width);
-	table_free(table);
+	status_table_print(status_table_worker_columns, workers, status_table_add_worker, width);
 }
 
 /*

@@ -17,11 +17,6 @@
 #define TABLE_DOTS        "..." /* stands for what was cut */
 #define TABLE_SHRUNK_MIN  8     /* columns of text that a shrunk cell keeps */
 
-struct table_column {
-	const char *title; /* borrows */
-	enum table_kind kind;
-};
-
 struct table {
 	struct table_column columns[TABLE_COLUMNS_MAX];
 	unsigned column_count;
@@ -47,6 +42,13 @@ table_column(struct table *table, const char *title, enum table_kind kind)
 	column = &table->columns[table->column_count++];
 	column->title = title;
 	column->kind = kind;
+}
+
+void
+table_columns(struct table *table, const struct table_column *columns)
+{
+	for (; columns->title != NULL; columns++)
+		table_column(table, columns->title, columns->kind);
 }
 
 void

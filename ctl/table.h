@@ -21,9 +21,16 @@ enum table_kind {
 
 struct table;
 
+struct table_column {
+	const char *title; /* borrows */
+	enum table_kind kind;
+};
+
 struct table *table_new(void);
 /* All columns come before the first cell. `title` is borrowed. */
 void table_column(struct table *table, const char *title, enum table_kind kind);
+/* All of `columns`, of which the last has no title. */
+void table_columns(struct table *table, const struct table_column *columns);
 /* The next cell, row by row. */
 void table_cell(struct table *table, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A sentence that is printed below the table, wrapped to its width and never cut. */

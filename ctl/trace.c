@@ -56,6 +56,17 @@ trace_add_service(struct table *table, const json_t *service)
 	    trace_add_grant(table, reply_text(service, "name", ""), grant, first);
 }
 
+static const struct table_column trace_columns[] = {
+    {"SERVICE", TABLE_SHRINK},
+    {"ARRIVAL", TABLE_RIGHT},
+    {"TIME", TABLE_RIGHT},
+    {"SLOT", TABLE_RIGHT},
+    {"INCARNATION", TABLE_RIGHT},
+    {"WORKER", TABLE_RIGHT},
+    {"AGAIN", TABLE_RIGHT},
+    {NULL, TABLE_LEFT},
+};
+
 static void
 trace_print(const struct command_line *line, const json_t *reply)
 {
@@ -64,13 +75,7 @@ trace_print(const struct command_line *line, const json_t *reply)
 	size_t index;
 	json_t *service;
 
-	table_column(table, "SERVICE", TABLE_SHRINK);
-	table_column(table, "ARRIVAL", TABLE_RIGHT);
-	table_column(table, "TIME", TABLE_RIGHT);
-	table_column(table, "SLOT", TABLE_RIGHT);
-	table_column(table, "INCARNATION", TABLE_RIGHT);
-	table_column(table, "WORKER", TABLE_RIGHT);
-	table_column(table, "AGAIN", TABLE_RIGHT);
+	table_columns(table, trace_columns);
 	json_array_foreach(services, index, service) trace_add_service(table, service);
 	table_print(table, stdout, line->width);
 	table_free(table);
