@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -115,6 +116,31 @@ int
 bench_accept(int listener, bool blocking)
 {
 	return accept4(listener, NULL, NULL, SOCK_CLOEXEC | (blocking ? 0 : SOCK_NONBLOCK));
+}
+
+void
+bench_watch(int poller, int fd, uint32_t events, void *what)
+{
+	struct epoll_event event = {.events = events, .data.ptr = what};
+
+	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) != 0)
+		bench_die("cannot watch a descriptor");
+}
+
+bool
+bench_take_client(int poller, int listener)
+{
+	int fd = bench_accept(listener, false);
+	struct bench_client *client;
+
+	if (fd < 0)
+		return false;
+	client = calloc(1, sizeof(*client));
+	if (client == NULL)
+		bench_die("cannot take a client");
+	client->fd = fd;
+	bench_watch(poller, fd, EPOLLIN, client);
+	return true;
 }
 
 bool

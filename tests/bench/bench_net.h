@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #define BENCH_SCRATCH 65536
 
@@ -39,6 +40,10 @@ bool bench_write(int fd, const char *data, size_t length);
 bool bench_echo(struct bench_client *client);
 /* The same with a buffer of the caller's: bench_echo() has one for the whole process. */
 bool bench_echo_with(struct bench_client *client, char *scratch, size_t size);
+/* The poller tells `what` when the descriptor has one of the EPOLL* `events`. */
+void bench_watch(int poller, int fd, uint32_t events, void *what);
+/* Accepts one, whose bench_client it watches for what it sends. False when there is none. */
+bool bench_take_client(int poller, int listener);
 /* Closes and frees what it owns. */
 void bench_leave(struct bench_client *client);
 

@@ -128,7 +128,6 @@ load_connect(struct load_client *client, unsigned port, int poller)
 	struct sockaddr_in address = {.sin_family = AF_INET,
 	    .sin_port = htons((uint16_t)port),
 	    .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-	struct epoll_event event = {.events = load_wait ? EPOLLIN : EPOLLOUT, .data.ptr = client};
 	int on = 1;
 
 	client->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -138,8 +137,7 @@ load_connect(struct load_client *client, unsigned port, int poller)
 	setsockopt(client->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 	if (!load_wait && fcntl(client->fd, F_SETFL, O_NONBLOCK) != 0)
 		bench_die("cannot be non-blocking");
-	if (epoll_ctl(poller, EPOLL_CTL_ADD, client->fd, &event) != 0)
-		bench_die("cannot watch a descriptor");
+	bench_watch(poller, client->fd, load_wait ? EPOLLIN : EPOLLOUT, client);
 }
 
 static int

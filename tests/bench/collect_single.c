@@ -17,30 +17,6 @@
 static bool single_sync;
 static int single_file;
 
-static void
-single_watch(int poller, int fd, void *what)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
-
-	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) != 0)
-		bench_die("cannot watch a descriptor");
-}
-
-static void
-single_accept(int poller, int listener)
-{
-	int fd;
-
-	while ((fd = bench_accept(listener, false)) >= 0) {
-		struct bench_client *client = calloc(1, sizeof(*client));
-
-		if (client == NULL)
-			bench_die("cannot take a client");
-		client->fd = fd;
-		single_watch(poller, fd, client);
-	}
-}
-
 static bool
 single_collect(struct bench_client *client, const char *line, size_t length)
 {
@@ -92,7 +68,7 @@ main(int argc, char **argv)
 	single_file = open(argv[argc - 1], O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
 	if (poller < 0 || single_file < 0)
 		bench_die("cannot start");
-	single_watch(poller, listener, NULL);
+	bench_watch(poller, listener, EPOLLIN, NULL);
 	for (;;) {
 		int count = epoll_wait(poller, events, EVENTS_MAX, -1);
 
@@ -100,7 +76,8 @@ main(int argc, char **argv)
 			struct bench_client *client = events[i].data.ptr;
 
 			if (client == NULL) {
-				single_accept(poller, listener);
+				while (bench_take_client(poller, listener))
+					;
 			} else if (!single_read(client)) {
 				bench_leave(client);
 				free(client);

@@ -11,30 +11,6 @@
 
 #define EVENTS_MAX 512
 
-static void
-echo_watch(int poller, int fd, void *what)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
-
-	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) != 0)
-		bench_die("cannot watch a descriptor");
-}
-
-static void
-echo_accept(int poller, int listener)
-{
-	int fd;
-
-	while ((fd = bench_accept(listener, false)) >= 0) {
-		struct bench_client *client = calloc(1, sizeof(*client));
-
-		if (client == NULL)
-			bench_die("cannot take a client");
-		client->fd = fd;
-		echo_watch(poller, fd, client);
-	}
-}
-
 int
 main(int argc, char **argv)
 {
@@ -44,7 +20,7 @@ main(int argc, char **argv)
 
 	if (poller < 0)
 		bench_die("cannot make a poller");
-	echo_watch(poller, listener, NULL);
+	bench_watch(poller, listener, EPOLLIN, NULL);
 	for (;;) {
 		int count = epoll_wait(poller, events, EVENTS_MAX, -1);
 
@@ -52,7 +28,8 @@ main(int argc, char **argv)
 			struct bench_client *client = events[i].data.ptr;
 
 			if (client == NULL) {
-				echo_accept(poller, listener);
+				while (bench_take_client(poller, listener))
+					;
 			} else if (!bench_echo(client)) {
 				bench_leave(client);
 				free(client);

@@ -31,31 +31,14 @@ struct counts {
 };
 
 static void
-sockets_watch(int poller, int fd, uint32_t events, void *what)
-{
-	struct epoll_event event = {.events = events, .data.ptr = what};
-
-	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) != 0)
-		bench_die("cannot watch a descriptor");
-}
-
-static void
 sockets_accept(int poller, int listener, struct counts *counts)
 {
 	for (int i = 0; i < BATCH; i++) {
-		int fd = bench_accept(listener, false);
-		struct bench_client *client;
-
-		if (fd < 0) {
+		if (!bench_take_client(poller, listener)) {
 			counts->empty++;
 			return;
 		}
-		client = calloc(1, sizeof(*client));
-		if (client == NULL)
-			bench_die("cannot take a client");
-		client->fd = fd;
 		counts->accepted++;
-		sockets_watch(poller, fd, EPOLLIN, client);
 	}
 }
 
@@ -68,7 +51,7 @@ sockets_work(int listener, enum mode mode, struct counts *counts)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	if (poller < 0)
 		bench_die("cannot make a poller");
-	sockets_watch(
+	bench_watch(
 	    poller, listener, EPOLLIN | (mode == MODE_EXCLUSIVE ? EPOLLEXCLUSIVE : 0), NULL);
 	for (;;) {
 		int count = epoll_wait(poller, events, EVENTS_MAX, -1);

@@ -43,15 +43,6 @@ static unsigned count, depth;
 static int poller;
 
 static void
-limit_watch(int fd, void *what)
-{
-	struct epoll_event event = {.events = EPOLLIN, .data.ptr = what};
-
-	if (epoll_ctl(poller, EPOLL_CTL_ADD, fd, &event) != 0)
-		bench_die("cannot watch a descriptor");
-}
-
-static void
 limit_free(struct client *client)
 {
 	close(client->fd);
@@ -161,7 +152,7 @@ limit_on_listener(int listener)
 		if (client == NULL)
 			bench_die("cannot take a client");
 		client->fd = fd;
-		limit_watch(fd, client);
+		bench_watch(poller, fd, EPOLLIN, client);
 	}
 }
 
@@ -184,7 +175,7 @@ limit_start(char **command)
 		children[i].asking = calloc(depth, sizeof(*children[i].asking));
 		if (children[i].asking == NULL)
 			bench_die("cannot count messages");
-		limit_watch(children[i].pipes.from, &children[i]);
+		bench_watch(poller, children[i].pipes.from, EPOLLIN, &children[i]);
 	}
 }
 
@@ -202,7 +193,7 @@ main(int argc, char **argv)
 		bench_die("cannot make a pool");
 	limit_start(command);
 	listener = bench_listen(argc, argv, false);
-	limit_watch(listener, NULL);
+	bench_watch(poller, listener, EPOLLIN, NULL);
 	for (;;) {
 		int ready = epoll_wait(poller, events, EVENTS_MAX, -1);
 
