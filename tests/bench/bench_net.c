@@ -14,6 +14,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 void
@@ -50,6 +51,15 @@ bench_option(int argc, char **argv, const char *name, unsigned fallback)
 		return (unsigned)number;
 	}
 	return fallback;
+}
+
+double
+bench_now(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
 }
 
 /*

@@ -26,6 +26,9 @@ void bench_die(const char *what) __attribute__((noreturn));
 /* Prints the sentence and why it failed, the first time only: a limit is met ten thousand times. */
 void bench_complain(const char *what);
 
+/* Seconds of a clock that never goes back. */
+double bench_now(void);
+
 /*
  * Raises the descriptor limit as far as it goes, listens on 127.0.0.1 at `--port N` (0, the
  * default: any), prints "listening on 127.0.0.1:PORT", and ends the program when stdin ends.

@@ -7,6 +7,8 @@
  * replies; "ask N" does so with the first N, "ask N TIMES" again and again. The end of stdin ends
  * it. It owns its sockets, starts nothing, and gives up waiting after --timeout.
  */
+#include "tests/bench/bench_net.h"
+
 #include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +22,6 @@
 #include <sys/epoll.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
 #define HOLD_CONNECTING_MAX 256 /* attempts under way, so that a backlog is not overrun at once */
@@ -45,15 +46,6 @@ static int hold_under_way;       /* connections in HOLD_CONNECTING or HOLD_ASKIN
 static int hold_lost;            /* were open, and the server ended them */
 static int hold_answered;        /* replies of this "ask" */
 static double hold_last;         /* when the last reply came */
-
-static double
-hold_clock(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
 
 static void
 hold_fatal(const char *what)
@@ -137,7 +129,7 @@ hold_read(struct hold_conn *conn)
 	conn->state = HOLD_IDLE;
 	hold_under_way--;
 	hold_answered++;
-	hold_last = hold_clock();
+	hold_last = bench_now();
 }
 
 /* Handles what is ready, waiting for it until the deadline; false when that has passed. */
@@ -145,7 +137,7 @@ static bool
 hold_turn(double deadline)
 {
 	struct epoll_event events[256];
-	double left = deadline - hold_clock();
+	double left = deadline - bench_now();
 	int ready = left <= 0 ? 0 : epoll_wait(hold_epoll, events, 256, (int)(left * 1000) + 1);
 
 	for (int i = 0; i < ready; i++) {
@@ -162,7 +154,7 @@ hold_turn(double deadline)
 static void
 hold_open(void)
 {
-	double begin = hold_clock();
+	double begin = bench_now();
 	int next = 0, open = 0;
 
 	while (next < hold_count || hold_under_way > 0) {
@@ -177,7 +169,7 @@ hold_open(void)
 		open += hold_conns[i].state == HOLD_IDLE;
 	}
 	printf(
-	    "holding %d of %d connections after %.3f s\n", open, hold_count, hold_clock() - begin);
+	    "holding %d of %d connections after %.3f s\n", open, hold_count, bench_now() - begin);
 	fflush(stdout);
 }
 
@@ -185,7 +177,7 @@ hold_open(void)
 static int
 hold_ask(int first)
 {
-	double begin = hold_clock();
+	double begin = bench_now();
 	int asked = 0;
 
 	for (int i = 0; i < first; i++) {
@@ -215,7 +207,7 @@ hold_ask(int first)
 static void
 hold_ask_times(int first, int times)
 {
-	double begin = hold_last = hold_clock();
+	double begin = hold_last = bench_now();
 	int asked = 0;
 
 	hold_answered = 0;
@@ -239,7 +231,7 @@ hold_obey(void)
 		if (poll(watched, 2, -1) == -1 && errno != EINTR)
 			hold_fatal("poll");
 		if (watched[1].revents)
-			hold_turn(hold_clock() + 0.001);
+			hold_turn(bench_now() + 0.001);
 		if (!watched[0].revents)
 			continue;
 		ssize_t got = read(STDIN_FILENO, line + have, 1);

@@ -39,15 +39,6 @@ static unsigned count, depth;
 static double *took; /* owns; seconds of each request */
 static unsigned done, number;
 
-static double
-limit_now(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + (double)now.tv_nsec / 1e9;
-}
-
 /* CPU time of this process and of the children. */
 static double
 limit_used(void)
@@ -72,7 +63,7 @@ limit_ask(struct child *child)
 	struct asked *asked = &child->asked[(child->oldest + child->messages++) % DEPTH_MAX];
 
 	snprintf(asked->message, sizeof(asked->message), "message %-*u\n", MESSAGE - 9, number++);
-	asked->at = limit_now();
+	asked->at = bench_now();
 	bench_write(child->pipes.to, asked->message, MESSAGE);
 }
 
@@ -92,7 +83,7 @@ limit_on_reply(void *arg, const char *line, size_t length)
 	child->oldest = (child->oldest + 1) % DEPTH_MAX;
 	child->messages--;
 	if (done < REQUESTS_MAX)
-		took[done++] = limit_now() - asked->at;
+		took[done++] = bench_now() - asked->at;
 }
 
 /* Asks until `end`; then only what is under way is awaited. */
@@ -103,7 +94,7 @@ limit_run(double end)
 	unsigned messages;
 
 	do {
-		bool goes_on = limit_now() < end && done < REQUESTS_MAX;
+		bool goes_on = bench_now() < end && done < REQUESTS_MAX;
 
 		messages = 0;
 		for (unsigned i = 0; i < count; i++) {
@@ -155,9 +146,9 @@ main(int argc, char **argv)
 		bench_child_start(&children[i].pipes, command);
 	limit_warm_up();
 	used = limit_used();
-	begin = limit_now();
+	begin = bench_now();
 	limit_run(begin + milliseconds / 1000);
-	seconds = limit_now() - begin;
+	seconds = bench_now() - begin;
 	used = limit_used() - used;
 	if (done == 0)
 		return 1;
