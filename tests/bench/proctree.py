@@ -2,12 +2,13 @@
 
 Times come from each process's own clock in nanoseconds. Children that have ended and were reaped are
 in /proc/PID/stat alone, in clock ticks of 10 ms: a server that ends many needs a run long enough for
-that. Two readings are taken while the server rests, and subtracted.
+that. Two readings are taken while the server rests, and subtracted. And how a server is ended.
 """
 
 import contextlib
 import os
 import pathlib
+import subprocess
 import time
 
 TICK = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
@@ -65,3 +66,13 @@ def at_rest(root, patience=2.0, rest=200_000):
         if now - before < rest or time.monotonic() > deadline:
             return now
         before = now
+
+
+def end(process, patience):
+    """Tells it to end, if it has not, and kills it where it is not gone within so many seconds."""
+    process.terminate()
+    try:
+        process.wait(patience)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

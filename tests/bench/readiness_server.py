@@ -53,12 +53,7 @@ class Server:
         return self
 
     def __exit__(self, *_):
-        self.process.terminate()
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        proctree.end(self.process, PATIENCE)
         self.process.stdin.close()
         self.folder.cleanup()
 

@@ -33,6 +33,8 @@ import sys
 import tempfile
 import time
 
+import proctree
+
 BUILD = pathlib.Path(os.environ.get("HOSTLER_BUILD", ".")).resolve()
 CPUS = len(os.sched_getaffinity(0))
 PATIENCE = 20  # seconds until a server that should be there, or gone, is a failure
@@ -94,13 +96,8 @@ class Server:
         return True
 
     def stop(self):
-        if self.process and self.process.poll() is None:
-            self.process.terminate()
-            try:
-                self.process.wait(PATIENCE)
-            except subprocess.TimeoutExpired:
-                self.process.kill()
-                self.process.wait()
+        if self.process:
+            proctree.end(self.process, PATIENCE)
 
 
 class Hostlerd(Server):

@@ -8,11 +8,12 @@ import os
 import pathlib
 import re
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
+
+import proctree
 
 BUILD = pathlib.Path(os.environ.get("HOSTLER_BUILD", ".")).resolve()
 PEERS = pathlib.Path(__file__).resolve().parent / "peers"
@@ -84,13 +85,7 @@ class Server:
         if not self.process:
             return
         self.process.stdin.close()
-        if self.process.poll() is None:
-            self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
+        proctree.end(self.process, PATIENCE)
 
 
 class Limit(Server):
