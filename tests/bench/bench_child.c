@@ -57,18 +57,6 @@ bench_child_start(struct bench_child *child, char **command)
 		bench_die("cannot make a pipe non-blocking");
 }
 
-static void
-bench_child_keep(struct bench_child *child, const char *data, size_t length)
-{
-	if (length == 0)
-		return;
-	child->rest = realloc(child->rest, child->kept + length);
-	if (child->rest == NULL)
-		bench_die("cannot keep an unfinished reply");
-	memcpy(child->rest + child->kept, data, length);
-	child->kept += length;
-}
-
 size_t
 bench_child_read(
     struct bench_child *child, void (*take)(void *arg, const char *line, size_t length), void *arg)
@@ -89,12 +77,12 @@ bench_child_read(
 		if (child->kept == 0) {
 			take(arg, line, (size_t)(end - line));
 		} else {
-			bench_child_keep(child, line, (size_t)(end - line));
+			bench_keep(&child->rest, &child->kept, line, (size_t)(end - line));
 			take(arg, child->rest, child->kept);
 			child->kept = 0;
 		}
 		line = end;
 	}
-	bench_child_keep(child, line, (size_t)(stop - line));
+	bench_keep(&child->rest, &child->kept, line, (size_t)(stop - line));
 	return (size_t)n;
 }

@@ -173,17 +173,16 @@ bench_write(int fd, const char *data, size_t length)
 	return true;
 }
 
-/* Keeps an unfinished line until the rest of it comes. */
-static void
-bench_keep(struct bench_client *client, const char *data, size_t length)
+void
+bench_keep(char **bytes, size_t *kept, const char *data, size_t length)
 {
 	if (length == 0)
 		return;
-	client->rest = realloc(client->rest, client->kept + length);
-	if (client->rest == NULL)
+	*bytes = realloc(*bytes, *kept + length);
+	if (*bytes == NULL)
 		bench_die("cannot keep an unfinished line");
-	memcpy(client->rest + client->kept, data, length);
-	client->kept += length;
+	memcpy(*bytes + *kept, data, length);
+	*kept += length;
 }
 
 bool
@@ -214,7 +213,7 @@ bench_echo_with(struct bench_client *client, char *scratch, size_t size)
 	}
 	if (whole > 0 && !bench_write(client->fd, scratch, whole))
 		return false;
-	bench_keep(client, scratch + whole, (size_t)n - whole);
+	bench_keep(&client->rest, &client->kept, scratch + whole, (size_t)n - whole);
 	return true;
 }
 

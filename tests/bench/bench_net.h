@@ -39,6 +39,8 @@ int bench_accept(int listener, bool blocking);
 
 /* Writes all of it, waiting for room. False when the client has left. */
 bool bench_write(int fd, const char *data, size_t length);
+/* Appends to `bytes`, of which `kept` are there: an unfinished line, until the rest of it comes. */
+void bench_keep(char **bytes, size_t *kept, const char *data, size_t length);
 /* One read, then the whole lines in it are sent back. False when the client has left. */
 bool bench_echo(struct bench_client *client);
 /* The same with a buffer of the caller's: bench_echo() has one for the whole process. */
