@@ -1,5 +1,6 @@
 /* Which back end a loop gets: by name, by trial, and by libevent's environment. */
 #include "common/backend.h"
+#include "tests/unit/run_help.h"
 
 #include <check.h>
 #include <event2/event.h>
@@ -40,14 +41,9 @@ main(void)
 {
 	Suite *suite = suite_create("backend");
 	TCase *tcase = tcase_create("backend");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_loop_test(tcase, test_open, 0, 3);
 	tcase_add_test(tcase, test_auto);
 	suite_add_tcase(suite, tcase);
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed > 0;
+	return help_run(suite);
 }
