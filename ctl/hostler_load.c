@@ -9,6 +9,7 @@
 #include "ctl/load_run.h"
 
 #include <locale.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,25 +55,31 @@ hostler_load_report(const struct load_run *run)
 	return status;
 }
 
+/* Whether the command goes on; else what it ends with, after its help where that was asked for. */
+static bool
+hostler_load_goes_on(enum load_options_result result, const char *help, int *status)
+{
+	*status = STATUS_USAGE;
+	if (result == LOAD_OPTIONS_HELP) {
+		fputs(help, stdout);
+		*status = EXIT_SUCCESS;
+	}
+	return result == LOAD_OPTIONS_RUN;
+}
+
 static int
 hostler_load_run(int argc, char **argv)
 {
 	static struct load_run run;
 	struct load_options options;
-	int status = STATUS_USAGE;
+	int status;
 
-	switch (load_options_read(&options, argc, argv)) {
-	case LOAD_OPTIONS_HELP:
-		fputs(load_options_help, stdout);
-		return EXIT_SUCCESS;
-	case LOAD_OPTIONS_WRONG:
-		return STATUS_USAGE;
-	case LOAD_OPTIONS_RUN:
-		break;
+	if (hostler_load_goes_on(
+		load_options_read(&options, argc, argv), load_options_help, &status)) {
+		if (load_run(&run, &options) == 0)
+			status = hostler_load_report(&run);
+		load_run_free(&run);
 	}
-	if (load_run(&run, &options) == 0)
-		status = hostler_load_report(&run);
-	load_run_free(&run);
 	return status;
 }
 
@@ -80,17 +87,12 @@ static int
 hostler_load_call(int argc, char **argv)
 {
 	struct load_call_options options;
+	int status;
 
-	switch (load_call_options_read(&options, argc, argv)) {
-	case LOAD_OPTIONS_HELP:
-		fputs(load_call_options_help, stdout);
-		return EXIT_SUCCESS;
-	case LOAD_OPTIONS_WRONG:
-		return STATUS_USAGE;
-	case LOAD_OPTIONS_RUN:
-		break;
-	}
-	return load_call(&options);
+	if (hostler_load_goes_on(
+		load_call_options_read(&options, argc, argv), load_call_options_help, &status))
+		status = load_call(&options);
+	return status;
 }
 
 static void
