@@ -178,31 +178,42 @@ def series(data, models, path, factor, least=0):
         yield {**LOOK[model], "points": points}
 
 
+def axis_time(seconds):
+    for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
+        if seconds * factor >= 0.999:
+            return f"{seconds * factor:,.0f} {unit}"
+    return f"{seconds * 1e6:g} µs"
+
+
+def axis_micro(microseconds):
+    return f"{microseconds:,g} µs"
+
+
+# File, title, subtitle, what the axis is, and of the figures: path, factor and words.
+CURVES = [
+    ("held", "What one request costs beside N silent connections",
+     "Server CPU per request, microseconds; 10 clients ask, N are held and say nothing",
+     "silent connections", ("held", "cpu"), 1e6, axis_micro),
+    ("held-p99", "How long a reply takes beside N silent connections",
+     "99 of 100 replies come within this time; 10 clients ask, N are held and say nothing",
+     "silent connections", ("held", "p99"), 1, axis_time),
+    ("active", "What one request costs when all N connections ask",
+     "Server CPU per request, microseconds",
+     "connections, all of them asking", ("all", "cpu"), 1e6, axis_micro),
+    ("first", "How long the last of N new clients waits for its first reply",
+     "N clients connect at once and ask one line each", "clients", ("first",), 1, axis_time),
+]  # fmt: skip
+
+
 def plots(found, models):
     """(file name, SVG) of each picture that there are figures for."""
     data = Found(found)
     # What serves 10,000: one at a time does not, nor does select with sets of 1024.
     served = [model for model in models if model not in ("blocking", "select")]
     if len(data.counts) > 1:
-        yield "readiness-held.svg", svg.lines(
-            "What one request costs beside N silent connections",
-            "Server CPU per request, microseconds; 10 clients ask, N are held and say nothing",
-            "silent connections", list(series(data, served, ("held", "cpu"), 1e6)),
-            yname=lambda y: f"{y:,g} µs")  # fmt: skip
-        yield "readiness-held-p99.svg", svg.lines(
-            "How long a reply takes beside N silent connections",
-            "99 of 100 replies come within this time; 10 clients ask, N are held and say nothing",
-            "silent connections", list(series(data, served, ("held", "p99"), 1)),
-            yname=axis_time)  # fmt: skip
-        yield "readiness-active.svg", svg.lines(
-            "What one request costs when all N connections ask",
-            "Server CPU per request, microseconds",
-            "connections, all of them asking", list(series(data, served, ("all", "cpu"), 1e6)),
-            yname=lambda y: f"{y:,g} µs")  # fmt: skip
-        yield "readiness-first.svg", svg.lines(
-            "How long the last of N new clients waits for its first reply",
-            "N clients connect at once and ask one line each",
-            "clients", list(series(data, served, ("first",), 1)), yname=axis_time)  # fmt: skip
+        for name, title, subtitle, along, path, factor, words in CURVES:
+            curves = list(series(data, served, path, factor))
+            yield f"readiness-{name}.svg", svg.lines(title, subtitle, along, curves, yname=words)
     rows = [{"name": LOOK[model]["name"], "colour": LOOK[model]["colour"],
              "memory": data.middle(model, max(data.counts), "memory")}
             for model in served if data.counts and data.values(model, max(data.counts), "held")]  # fmt: skip
@@ -221,10 +232,3 @@ def plots(found, models):
              f"{readiness_cpu.CLIENTS} clients, each asks again as soon as it has its reply"),
             [("requests per second", "rate", short), ("99 of 100 within", "p99", time_words)],
             rows)  # fmt: skip
-
-
-def axis_time(seconds):
-    for unit, factor in (("s", 1), ("ms", 1e3), ("µs", 1e6)):
-        if seconds * factor >= 0.999:
-            return f"{seconds * factor:,.0f} {unit}"
-    return f"{seconds * 1e6:g} µs"
