@@ -110,13 +110,19 @@ def test_short_write_is_cut_to_whole_records(start, path, disk, short):
     assert records(path)[-1] == b"three"
 
 
-def test_what_cannot_be_cut_now_is_cut_later(start, path, disk):
+def start_torn(start, path, disk):
+    """A daemon, and a client whose second record is torn: half written, and not to be cut off."""
     daemon = start({"c": collect(path, ack="written")}, env=disk.environment)
     client = daemon.connect()
     assert client.ask(b"one") == b"OK"
     disk["write_error"], disk["write_short"], disk["cut_error"] = errno.EIO, 2, errno.EIO
     assert client.ask(b"two") == b"ERR failed"
     assert path.read_bytes() == b"one\ntw"
+    return daemon, client
+
+
+def test_what_cannot_be_cut_now_is_cut_later(start, path, disk):
+    _, client = start_torn(start, path, disk)
     disk["write_error"] = 0
     assert client.ask(b"three") == b"ERR failed", "written behind a torn record"
     disk["cut_error"] = 0
@@ -126,11 +132,7 @@ def test_what_cannot_be_cut_now_is_cut_later(start, path, disk):
 
 def test_torn_end_of_a_replaced_file_is_cut(start, path, disk):
     """No next writer comes there any more: the master does it when the last worker has left."""
-    daemon = start({"c": collect(path, ack="written")}, env=disk.environment)
-    client = daemon.connect()
-    assert client.ask(b"one") == b"OK"
-    disk["write_error"], disk["write_short"], disk["cut_error"] = errno.EIO, 2, errno.EIO
-    assert client.ask(b"two") == b"ERR failed"
+    daemon, client = start_torn(start, path, disk)
     disk["write_error"] = disk["cut_error"] = 0
     moved = path.with_name("records.moved")
     path.rename(moved)
