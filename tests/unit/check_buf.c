@@ -4,12 +4,15 @@
 #include "tests/unit/run_help.h"
 
 #include <check.h>
+#include <malloc.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define MODEL_MAX (1024 * 1024)
+#define MODEL_MAX   (1024 * 1024)
+#define QUEUES      100
+#define QUEUE_BYTES 200
 
 /* Every byte appended has a number of its own, so that a lost or moved one shows. */
 static char
@@ -166,6 +169,53 @@ START_TEST(reserve_gives_that_much)
 }
 END_TEST
 
+/* Small pieces of memory go from queue to queue: never to two at once, and none is forgotten. */
+START_TEST(small_queues_share_nothing)
+{
+	static struct buf queues[QUEUES];
+	static char content[QUEUES][QUEUE_BYTES];
+	size_t before = 0;
+
+	srandom(7);
+	for (int round = 0; round < 40 * QUEUES; round++) {
+		size_t one = (size_t)random() % QUEUES;
+
+		/* All at once are more than are kept for the next ones. */
+		for (size_t i = 0; i < QUEUES && round % QUEUES == 0; i++)
+			buf_free(&queues[i]);
+		buf_free(&queues[one]);
+		memset(content[one], round % 251, QUEUE_BYTES);
+		buf_append(&queues[one], content[one], QUEUE_BYTES);
+		for (size_t i = 0; i < QUEUES; i++)
+			if (buf_length(&queues[i]) > 0)
+				ck_assert_mem_eq(buf_bytes(&queues[i]), content[i], QUEUE_BYTES);
+		if (round == 2 * QUEUES)
+			before = mallinfo2().uordblks;
+	}
+	/* Under a sanitizer both are 0, and it looks for what is lost by itself. */
+	ck_assert_uint_le(mallinfo2().uordblks, before + 2 * QUEUES * 256);
+	for (size_t i = 0; i < QUEUES; i++)
+		buf_free(&queues[i]);
+}
+END_TEST
+
+/* Of many that are freed at once a few pieces are kept, and only of the smallest. */
+START_TEST(little_is_kept_of_a_crowd)
+{
+	static struct buf crowd[50 * QUEUES];
+	static const char content[100 * QUEUE_BYTES];
+	size_t before = mallinfo2().uordblks;
+
+	for (int round = 0; round < 3; round++) {
+		for (size_t i = 0; i < 50 * QUEUES; i++)
+			buf_append(&crowd[i], content, i % 10 == 0 ? sizeof(content) : QUEUE_BYTES);
+		for (size_t i = 0; i < 50 * QUEUES; i++)
+			buf_free(&crowd[i]);
+		ck_assert_uint_le(mallinfo2().uordblks, before + QUEUES * 300);
+	}
+}
+END_TEST
+
 START_TEST(reserve_beyond_memory_ends_plainly)
 {
 	struct buf b = {0};
@@ -236,6 +286,8 @@ main(void)
 	tcase_add_loop_test(tcase, a_long_queue_is_seldom_moved, 0, 2);
 	tcase_add_test(tcase, grows_by_doubling);
 	tcase_add_test(tcase, reserve_gives_that_much);
+	tcase_add_test(tcase, small_queues_share_nothing);
+	tcase_add_test(tcase, little_is_kept_of_a_crowd);
 	tcase_add_loop_exit_test(tcase, reserve_beyond_memory_ends_plainly, 1, 0, 2);
 	tcase_add_exit_test(tcase, consuming_too_much_ends_plainly, 1);
 	tcase_add_test(tcase, mem_texts);
