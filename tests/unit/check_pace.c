@@ -73,6 +73,19 @@ START_TEST(test_dear)
 }
 END_TEST
 
+/* How much care is taken: the first one counts half of itself as its deviation, times eight. */
+START_TEST(test_care)
+{
+	note(10 * US, 1, 1);
+	ck_assert_uint_eq(pace_guess(&pace), 50 * US + 1);
+	ck_assert_uint_eq(lease(), 19);
+	ck_assert_uint_eq(pace_room(&pace, 20, 0, 0, MOST), 0);
+	/* Two at once, each as before: the deviation is a third of what it was. */
+	note(20 * US, 2, 1);
+	ck_assert_uint_eq(pace_guess(&pace), 10 * US + 8 * 5 * US / 3 + 1);
+}
+END_TEST
+
 /* The whole lease fits into the budget, and nothing more than that. */
 START_TEST(test_between)
 {
@@ -129,6 +142,10 @@ START_TEST(test_running)
 	ck_assert_uint_eq(pace_room(&pace, 1, 1, 0, MOST), MOST - 1);
 	ck_assert_uint_le(pace_room(&pace, 1, 1, 900 * US, MOST), 4);
 	ck_assert_uint_ge(pace_room(&pace, 1, 1, 900 * US, MOST), 1);
+	/* 49 fit into the budget, 24 into half of it: as many less as are inside. */
+	ck_assert_uint_eq(pace_room(&pace, 10, 20, 500 * US, MOST), 4);
+	ck_assert_uint_eq(pace_room(&pace, 10, 24, 500 * US, MOST), 0);
+	ck_assert_uint_eq(pace_room(&pace, 10, 30, 500 * US, MOST), 0);
 	ck_assert_uint_eq(pace_room(&pace, 1, 1, MS, MOST), 0);
 	ck_assert_uint_eq(pace_room(&pace, 1, 1, UINT64_MAX, MOST), 0);
 }
@@ -155,6 +172,7 @@ main(void)
 	tcase_add_test(cases, test_nothing_is_known);
 	tcase_add_test(cases, test_cheap);
 	tcase_add_test(cases, test_dear);
+	tcase_add_test(cases, test_care);
 	tcase_add_test(cases, test_between);
 	tcase_add_test(cases, test_becomes_dear);
 	tcase_add_test(cases, test_becomes_cheap);
