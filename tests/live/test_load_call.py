@@ -148,6 +148,34 @@ def test_idle_connection_that_was_closed_is_made_anew():
         assert peer.accepted == 2
 
 
+@pytest.mark.parametrize("retries", [0, 1])
+def test_what_was_never_sent_is_asked_again(tmp_path, retries):
+    """The server stays but reads no more: not a byte of the second text can have reached it."""
+    def serve():
+        first, _ = listener.accept()
+        assert first.recv(100) == b"one\n"
+        first.shutdown(socket.SHUT_RD)
+        first.sendall(b"1\n")
+        if retries:
+            with listener.accept()[0] as second:
+                asked.append(second.recv(100))
+                second.sendall(b"2\n")
+        first.recv(1)
+
+    asked, path = [], str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(2)
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        shown, said = call("--retries", retries, "--backoff", "1ms", path, "one", "two",
+                           status=0 if retries else 1)
+        server.join(PATIENCE)
+    assert shown == ["1", "2"][:1 + retries] and asked == [b"two\n"] * retries
+    assert said.startswith("hostler-load call: 'two': Broken pipe")
+    assert "may have been executed" not in said
+
+
 def test_unreachable():
     with refusing_port() as port:
         shown, said = call("--retries", 2, "--backoff", "1ms", port, "a", "b", status=3)
