@@ -32,6 +32,21 @@ def test_it_sleeps_less_often(start):
     wait_for(lambda: sleeps_of(spinning) < sleeps_of(still) / 2, "less sleep than without", 20)
 
 
+def cost_of(daemon, asks=50):
+    """CPU time for requests that come long after each other."""
+    client, before = daemon.connect(), cpu(daemon)
+    for number in range(asks):
+        assert client.ask(b"%d" % number) == b"%d" % number
+        assert client.is_silent(0.003)
+    return cpu(daemon) - before
+
+
+def test_it_looks_before_it_sleeps(start):
+    still = start({"echo": echo()}, {"workers": 1})
+    spinning = start({"echo": echo()}, {"workers": 1, "spin": "1ms"})
+    wait_for(lambda: cost_of(spinning) > 4 * cost_of(still), "time spent on looking", 20)
+
+
 def test_it_does_sleep(start):
     """An idle worker costs nothing: it looks for a millisecond, five times a second at most."""
     daemon = start({"echo": echo()}, {"workers": 2, "spin": "1ms"})
