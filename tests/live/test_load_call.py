@@ -160,9 +160,10 @@ def test_what_was_never_sent_is_asked_again(tmp_path, retries):
             with listener.accept()[0] as second:
                 asked.append(second.recv(100))
                 second.sendall(b"2\n")
-        first.recv(1)
+        done.wait(PATIENCE)
+        first.close()
 
-    asked, path = [], str(tmp_path / "s")
+    done, asked, path = threading.Event(), [], str(tmp_path / "s")
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(path)
         listener.listen(2)
@@ -170,6 +171,7 @@ def test_what_was_never_sent_is_asked_again(tmp_path, retries):
         server.start()
         shown, said = call("--retries", retries, "--backoff", "1ms", path, "one", "two",
                            status=0 if retries else 1)
+        done.set()
         server.join(PATIENCE)
     assert shown == ["1", "2"][:1 + retries] and asked == [b"two\n"] * retries
     assert said.startswith("hostler-load call: 'two': Broken pipe")
