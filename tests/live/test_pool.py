@@ -341,6 +341,23 @@ def test_concurrency(start):
     assert 1 < max(sizes) <= 8, "several at once, and never more than N"
 
 
+def test_what_comes_later_joins_those_in_the_instance(start):
+    """Up to N in a lease, whenever they come: each is answered only when the next one is there."""
+    daemon = start({"late": pool("sed -u -n x;1!p;8{x;p}", concurrency=8, instances=1)})
+    client = daemon.connect().send(b"0\n")
+    for number in range(1, 8):
+        assert client.ask(b"%d" % number) == b"%d" % (number - 1)
+    assert client.line() == b"7"
+
+
+def test_hundreds_in_one_instance(start):
+    """More than are sent ahead in one go."""
+    daemon = start({"batch": pool(program("batch.py"), concurrency=500, pipeline=500, instances=1)},
+                   {"workers": 1})
+    client = daemon.connect(timeout=15).send(b"".join(b"%d\n" % n for n in range(500)))
+    assert [line.split()[0] for line in client.lines(500)] == [b"%d" % n for n in range(500)]
+
+
 def test_concurrency_of_one(start):
     daemon = start({"batch": pool(program("batch.py"), concurrency=1)})
     client = daemon.connect(timeout=15).send(b"".join(b"%d\n" % n for n in range(50)))
