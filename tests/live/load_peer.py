@@ -167,7 +167,9 @@ class Peer:
             writer.close()
 
     def stop_listening(self):
-        self.server.close()
+        # asyncio forgets, and leaves open, who was accepted just before its server was closed.
+        self.loop.remove_reader(self.listener)
+        self.listener.shutdown(socket.SHUT_RDWR)
 
     def __enter__(self):
         self.thread.start()
