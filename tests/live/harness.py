@@ -455,7 +455,9 @@ class Daemon:
         return self.log_path.read_text(errors="replace")
 
     def log_lines(self, pattern):
-        return [line for line in self.log().splitlines() if re.search(pattern, line)]
+        """Whole lines only: a long one may be seen while it is being written."""
+        whole = self.log().split("\n")[:-1]
+        return [line for line in whole if re.search(pattern, line)]
 
     def wait_log(self, pattern, count=1, timeout=5.0):
         wait_for(lambda: len(self.log_lines(pattern)) >= count,
