@@ -217,7 +217,7 @@ generation_drain(struct generation *generation, uint64_t now)
 	listen_close(&generation->listen);
 	generation->drain_by = now + generation->conf->drain_timeout;
 	for (unsigned i = 0; i < generation->slot_count; i++)
-		slot_drain(&generation->slots[i], true, generation->drain_by);
+		slot_drain(&generation->slots[i], false, generation->drain_by);
 }
 
 void
@@ -292,5 +292,5 @@ generation_scale(struct generation *generation, unsigned workers, uint64_t now)
 		generation->slot_count = workers;
 	stats_set_serving(generation->master->sum, workers);
 	for (unsigned i = workers; i < generation->slot_count; i++)
-		slot_drain(&generation->slots[i], true, now + generation->conf->drain_timeout);
+		slot_drain(&generation->slots[i], false, now + generation->conf->drain_timeout);
 }

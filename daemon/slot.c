@@ -11,6 +11,7 @@
 #include "daemon/death.h"
 #include "daemon/listing.h"
 #include "daemon/master.h"
+#include "daemon/mover.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -310,6 +311,7 @@ slot_on_death(struct slot *slot, const siginfo_t *info, uint64_t now)
 	death_describe(info, slot->last_exit, sizeof(slot->last_exit));
 	log_info("worker %u (pid %ld) ended: %s", slot->place, (long)slot->pid, slot->last_exit);
 	slot_hang_up(slot);
+	mover_forget(slot);
 	listing_forget(master->listing, slot);
 	slot->pid = 0;
 	slot_bury(slot);

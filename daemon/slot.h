@@ -47,18 +47,29 @@ struct slot {
 	bool start_told;   /* it was told of every instance once */
 	bool accept_told;  /* it was told to accept */
 	bool drain;        /* it shall drain */
-	bool drain_hasty;  /* without waiting for what clients have begun */
+	bool drain_hasty;  /* without waiting until its connections have moved */
 	bool drain_told;   /* and knows it */
 	uint64_t drain_by; /* else it is killed; 0 for never */
 	unsigned logs_version; /* what of the logs it was told, or is being told, see logs_tell() */
 	unsigned logs_next;
 	uint32_t *files_told; /* owns; of each service the number of the file that it knows */
-	uint64_t behind;      /* since when the channel is full; 0 when it is not */
-	uint64_t ping;        /* number of the newest PING */
-	uint64_t next_ping;   /* when the next is due */
-	uint64_t asked;       /* when the oldest unanswered PING went out; 0 for none */
-	uint64_t check;       /* a PING that must be answered ... */
-	uint64_t check_by;    /* ... by this time, because a lock is stuck; 0 for none */
+
+	/* Moves, see mover.h. */
+	uint64_t order;        /* number of the newest that it was given */
+	bool giving;           /* that one is under way */
+	struct slot *gives_to; /* borrows; to this one, while it lives */
+	uint64_t gives;        /* about so many connections */
+	uint64_t coming;       /* about so many come to it */
+	uint64_t surplus;      /* so many shall go to others although it stays */
+	uint64_t gives_next;   /* no order before */
+	bool gave_all;         /* what it still has cannot move */
+
+	uint64_t behind;    /* since when the channel is full; 0 when it is not */
+	uint64_t ping;      /* number of the newest PING */
+	uint64_t next_ping; /* when the next is due */
+	uint64_t asked;     /* when the oldest unanswered PING went out; 0 for none */
+	uint64_t check;     /* a PING that must be answered ... */
+	uint64_t check_by;  /* ... by this time, because a lock is stuck; 0 for none */
 	char last_exit[128];
 };
 
@@ -71,10 +82,11 @@ void slot_on_death(struct slot *slot, const siginfo_t *info, uint64_t now);
 void slot_kill(struct slot *slot, const char *why);
 /* The master itself stood still, so nobody was heard: all silences begin anew. */
 void slot_pardon_all(struct master *master, uint64_t now);
-/* It finishes and ends, by `by` (0: whenever); not patiently: without waiting for unfinished
- * requests.
+/*
+ * It accepts no more and ends, by `by` (0: whenever): hastily when it has answered what was sent,
+ * else when its connections have moved elsewhere.
  */
-void slot_drain(struct slot *slot, bool patiently, uint64_t by);
+void slot_drain(struct slot *slot, bool hastily, uint64_t by);
 
 /* Whether there is a process that can still do something. */
 bool slot_is_alive(const struct slot *slot);

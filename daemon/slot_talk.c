@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "daemon/listing.h"
 #include "daemon/master.h"
+#include "daemon/mover.h"
 #include "ipc/chan.h"
 
 #include <stdlib.h>
@@ -98,7 +99,8 @@ slot_tell_instances(struct slot *slot)
 static bool
 slot_tell_drain(struct slot *slot)
 {
-	struct msg drain = {.type = MSG_DRAIN, .number.number = !slot->drain_hasty};
+	struct msg drain = {.type = MSG_DRAIN,
+	    .number.number = slot->drain_hasty ? MSG_DRAIN_HASTY : MSG_DRAIN_LEAVE};
 
 	return slot_send(slot, &drain, NULL);
 }
@@ -177,13 +179,13 @@ slot_ping(struct slot *slot, uint64_t now)
 }
 
 void
-slot_drain(struct slot *slot, bool patiently, uint64_t by)
+slot_drain(struct slot *slot, bool hastily, uint64_t by)
 {
-	if (!slot_is_alive(slot) || (slot->drain && (patiently || slot->drain_hasty)))
+	if (!slot_is_alive(slot) || (slot->drain && (!hastily || slot->drain_hasty)))
 		return;
 	slot->drain = true;
 	slot->drain_told = false;
-	slot->drain_hasty = !patiently;
+	slot->drain_hasty = hastily;
 	slot->drain_by = by;
 	slot_set_state(slot, SLOT_DRAINING);
 	slot_tell_rest(slot);
@@ -280,6 +282,8 @@ slot_heard(struct slot *slot, const struct msg *msg, uint64_t now)
 		return collect_heard(slot, &msg->file, now);
 	case MSG_LEFT:
 		return collect_left(slot, &msg->file);
+	case MSG_GIVEN:
+		return mover_heard(slot, &msg->given, now);
 	case MSG_LISTED:
 		return listing_heard(slot->master->listing, slot, msg);
 	default:

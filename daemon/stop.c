@@ -36,7 +36,7 @@ stop_gracefully(struct master *master, const char *name)
 		/* New clients are refused at once; workers close their copies when they drain. */
 		listen_close(&generation->listen);
 		for (unsigned i = 0; i < generation->slot_count; i++)
-			slot_drain(&generation->slots[i], false, 0);
+			slot_drain(&generation->slots[i], true, 0);
 	}
 }
 

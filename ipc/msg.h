@@ -23,6 +23,7 @@ enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
 	X(LISTED, 105, MSG_FROM_WORKER, msg_listed, 0)                                             \
 	X(ROTATE, 106, MSG_FROM_WORKER, msg_file, 0)                                               \
 	X(LEFT, 107, MSG_FROM_WORKER, msg_file, 0)                                                 \
+	X(GIVEN, 108, MSG_FROM_WORKER, msg_given, 0)                                               \
 	X(PING, 200, MSG_FROM_MASTER, msg_number, 0)                                               \
 	X(DRAIN, 201, MSG_FROM_MASTER, msg_number, 0)                                              \
 	X(INSTANCE, 202, MSG_FROM_MASTER, msg_instance, 2)                                         \
@@ -31,7 +32,9 @@ enum msg_side { MSG_FROM_MASTER = 1, MSG_FROM_WORKER = 2 };
 	X(ACCEPT, 205, MSG_FROM_MASTER, msg_empty, 0)                                              \
 	X(LOG, 206, MSG_FROM_MASTER, msg_log, 1)                                                   \
 	X(LIST, 207, MSG_FROM_MASTER, msg_list, 1)                                                 \
-	X(FILE, 208, MSG_FROM_MASTER, msg_file, 3)
+	X(FILE, 208, MSG_FROM_MASTER, msg_file, 3)                                                 \
+	X(GIVE, 209, MSG_FROM_MASTER, msg_give, 1)                                                 \
+	X(TAKE, 210, MSG_FROM_MASTER, msg_take, 1)
 
 enum msg_type {
 #define X(constant, value, sender, payload, fds) MSG_##constant = value,
@@ -44,7 +47,13 @@ struct msg_empty {
 };
 
 struct msg_number {
-	uint64_t number; /* PING and its PONG: the same; DRAIN: 1 to let clients finish */
+	uint64_t number; /* PING and its PONG: the same; DRAIN: enum msg_drain */
+};
+
+/* How a worker is to end; a smaller one may follow a larger one. */
+enum msg_drain {
+	MSG_DRAIN_HASTY, /* answers what was sent already, closes what is idle */
+	MSG_DRAIN_LEAVE, /* accepts no more, serves until its connections have moved elsewhere */
 };
 
 struct msg_pool {
@@ -99,6 +108,27 @@ struct msg_listed {
 	uint64_t length; /* bytes */
 };
 
+/*
+ * Two workers get the ends of a channel (ipc/move.h): GIVE so many connections to whoever has the
+ * other end, TAKE what comes. GIVEN says that the giver is done with the order.
+ */
+#define MSG_GIVE_ALL UINT64_MAX /* as `most` */
+
+struct msg_give {
+	uint64_t order; /* counts up */
+	uint64_t most;
+};
+
+struct msg_take {
+	uint64_t order;
+};
+
+struct msg_given {
+	uint64_t order;
+	uint64_t moved;
+	uint64_t rest; /* connections that are still here and could move */
+};
+
 struct msg {
 	uint32_t type;
 	uint32_t unused;
@@ -111,6 +141,9 @@ struct msg {
 		struct msg_file file;
 		struct msg_list list;
 		struct msg_listed listed;
+		struct msg_give give;
+		struct msg_take take;
+		struct msg_given given;
 	};
 };
 

@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "workers/access.h"
+#include "workers/give.h"
 #include "workers/listener.h"
 #include "workers/proto.h"
 #include "workers/service.h"
@@ -30,7 +31,7 @@ static struct conn_busy_list conn_spare = TAILQ_HEAD_INITIALIZER(conn_spare);
 static unsigned conn_spares;
 
 /* The newest of the free list comes first: it is still in the processor's cache. */
-static struct conn_busy *
+struct conn_busy *
 conn_get_busy(struct conn *conn)
 {
 	struct conn_busy *busy = conn->busy;
@@ -72,7 +73,7 @@ conn_rest(struct conn *conn)
 {
 	const struct conn_busy *busy = conn->busy;
 
-	if (conn->state != CONN_CLOSED && !busy->scheduled && busy->under_way == 0 &&
+	if (conn->state < CONN_MOVING && !busy->scheduled && busy->under_way == 0 &&
 	    buf_length(&busy->in) == 0 && buf_length(&busy->out) == 0 && !busy->write_pending &&
 	    !deadline_is_set(&busy->write) && !conn->last_look)
 		conn_free_busy(conn);
@@ -107,66 +108,101 @@ conn_on_readable(evutil_socket_t fd, short what, void *arg)
 }
 
 struct conn *
-conn_new(struct service *service, int fd)
+conn_make(struct service *service, int fd, uint16_t listener)
 {
 	struct conn *conn = mem_alloc(1, sizeof(*conn));
 	struct worker *worker = service->worker;
 
 	conn->service = service;
 	conn->fd = fd;
-	conn->since = (uint32_t)((worker->now - worker->started) / CLOCK_SECOND);
+	conn->listener = listener;
+	conn->since = (uint32_t)(worker->now / CLOCK_SECOND);
 	TAILQ_INSERT_TAIL(&service->conns, conn, in_service);
 	if (service->access != NULL)
 		conn->client = access_client(fd);
 	event_assign(
 	    &conn->read_event, worker->base, fd, worker->watch.read, conn_on_readable, conn);
 	worker->open++;
-	stats_count(service->stats, COUNTER_accepted);
-	deadline_set(&service->idles, &conn->wait, worker->now + service->conf->idle_timeout);
-	if (event_add(&conn->read_event, NULL) != 0)
-		conn_close(conn, "cannot watch it");
 	return conn;
 }
 
-/* What it has begun ends. The memory stays until the end of the turn: callers up the stack look. */
-static void
-conn_stop_busy(struct conn *conn)
+bool
+conn_watch(struct conn *conn)
 {
-	struct conn_busy *busy = conn->busy;
+	if (event_add(&conn->read_event, NULL) == 0)
+		return true;
+	conn_close(conn, "cannot watch it");
+	return false;
+}
 
-	req_cancel_all(conn);
-	if (busy->write_pending)
-		event_del(&busy->write_event);
-	deadline_clear(&busy->write);
-	buf_free(&busy->in);
-	buf_free(&busy->out);
-	if (busy->scheduled)
-		TAILQ_REMOVE(&conn->service->worker->turn, busy, in_turn);
+struct conn *
+conn_new(struct service *service, int fd, uint16_t listener)
+{
+	struct conn *conn = conn_make(service, fd, listener);
+
+	stats_count(service->stats, COUNTER_accepted);
+	deadline_set(
+	    &service->idles, &conn->wait, service->worker->now + service->conf->idle_timeout);
+	conn_watch(conn);
+	return conn;
 }
 
 void
-conn_close(struct conn *conn, const char *why)
+conn_stop(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+
+	event_del(&conn->read_event);
+	deadline_clear(&conn->wait);
+	if (busy == NULL)
+		return;
+	if (busy->write_pending)
+		event_del(&busy->write_event);
+	busy->write_pending = false;
+	deadline_clear(&busy->write);
+	if (busy->scheduled)
+		TAILQ_REMOVE(&conn->service->worker->turn, busy, in_turn);
+	busy->scheduled = false;
+}
+
+/* The memory stays until the end of the turn: callers up the stack look. */
+void
+conn_forget(struct conn *conn)
 {
 	struct service *service = conn->service;
 	struct worker *worker = service->worker;
 
-	if (conn->state == CONN_CLOSED)
-		return;
-	log_debug("service %s: connection %d closed: %s", service->conf->name, conn->fd, why);
 	conn->state = CONN_CLOSED;
-	event_del(&conn->read_event);
-	deadline_clear(&conn->wait);
-	if (conn->busy != NULL)
-		conn_stop_busy(conn);
+	if (conn->busy != NULL) {
+		buf_free(&conn->busy->in);
+		buf_free(&conn->busy->out);
+	}
 	free(conn->client);
 	conn->client = NULL;
 	close(conn->fd);
 	TAILQ_REMOVE(&service->conns, conn, in_service);
 	TAILQ_INSERT_TAIL(&worker->closed, conn, in_service);
 	worker->open--;
-	stats_count(service->stats, COUNTER_closed);
 	listener_released(service);
 	worker_check_drained(worker);
+}
+
+void
+conn_close(struct conn *conn, const char *why)
+{
+	struct service *service = conn->service;
+
+	if (conn->state == CONN_CLOSED)
+		return;
+	log_debug("service %s: connection %d closed: %s", service->conf->name, conn->fd, why);
+	conn->state = CONN_CLOSED;
+	if (conn->busy != NULL)
+		req_cancel_all(conn);
+	conn_stop(conn);
+	if (conn->leaving)
+		give_left(conn);
+	stats_count(service->stats, COUNTER_closed);
+	conn_forget(conn);
 }
 
 void
@@ -175,7 +211,7 @@ conn_schedule(struct conn *conn)
 	struct worker *worker = conn->service->worker;
 	struct conn_busy *busy;
 
-	if (conn->state == CONN_CLOSED)
+	if (conn->state >= CONN_MOVING)
 		return;
 	busy = conn_get_busy(conn);
 	if (busy->scheduled || busy->turning)
@@ -204,7 +240,7 @@ conn_may_take(const struct conn *conn)
 
 	const struct conn_busy *busy = conn->busy;
 
-	if (conn->input_ended || conn->state != CONN_OPEN)
+	if (conn->input_ended || conn->leaving || conn->state != CONN_OPEN)
 		return false;
 	return busy == NULL ||
 	       (busy->under_way < conf->pipeline && buf_length(&busy->out) <= conf->high_water &&

@@ -22,6 +22,7 @@ struct worker;
 enum conn_state {
 	CONN_OPEN,
 	CONN_LINGERING, /* everything was said; what still comes is read and thrown away */
+	CONN_MOVING,    /* frozen: another worker may have it already, see frozen.h */
 	CONN_CLOSED     /* freed at the end of the turn */
 };
 
@@ -61,7 +62,8 @@ struct conn {
 	struct deadline wait; /* idle, or for the rest of a message, or lingering */
 	int fd;               /* owns */
 	uint32_t requests;    /* that came on it */
-	uint32_t since;       /* when it was accepted: seconds after worker->started */
+	uint32_t since;       /* when it was accepted: seconds of clock_now() */
+	uint16_t listener;    /* by which of worker->listeners it came */
 
 	enum conn_state state : 2;
 	bool readable : 1;    /* there may be something to read */
@@ -72,12 +74,14 @@ struct conn {
 	bool drain_later : 1; /* as soon as the message that it is at is whole */
 	bool was_asked : 1;   /* a message came on it; since drain_later, if that is set */
 	bool linger : 1;      /* the client may still be sending when we close */
+	bool leaving : 1; /* it moves as soon as nothing is under way; no more is taken before */
+	bool stays : 1;   /* nobody else can have it */
 };
 
 #define CONN_LINGER_TIME (2 * CLOCK_SECOND)
 
-/* Takes over an accepted, non-blocking descriptor. */
-struct conn *conn_new(struct service *service, int fd);
+/* Takes over an accepted, non-blocking descriptor, for which a place was taken. */
+struct conn *conn_new(struct service *service, int fd, uint16_t listener);
 /* The one door out; `why` is for the debug log. */
 void conn_close(struct conn *conn, const char *why);
 
@@ -101,6 +105,19 @@ void conn_end_input(struct conn *conn);
  * unfinished message may still be finished, within the usual time limits.
  */
 void conn_drain(struct conn *conn, bool patiently);
+
+/* ---- for frozen.c ---- */
+
+/* A connection that nothing watches yet. */
+struct conn *conn_make(struct service *service, int fd, uint16_t listener);
+/* Events of its client come from now on. False when it had to be closed. */
+bool conn_watch(struct conn *conn);
+/* What it is busy with; made where there is nothing. */
+struct conn_busy *conn_get_busy(struct conn *conn);
+/* Neither event nor deadline nor turn reaches it any more. */
+void conn_stop(struct conn *conn);
+/* Closes the descriptor and gives the place back; the memory goes at the end of the turn. */
+void conn_forget(struct conn *conn);
 
 /* What comes due on service->idles, ->messages, ->writes and ->lingers. */
 void conn_on_idle(struct deadline *deadline);

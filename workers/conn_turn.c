@@ -6,6 +6,7 @@
  */
 #include "common/clock.h"
 #include "workers/conn.h"
+#include "workers/give.h"
 #include "workers/proto.h"
 #include "workers/service.h"
 
@@ -304,6 +305,10 @@ conn_turn(struct conn *conn)
 	if (!conn_stands_still(conn) &&
 	    !watch_again(&conn->service->worker->watch, &conn->read_event))
 		conn_close(conn, "cannot watch it");
+	if (conn->leaving && conn->state != CONN_CLOSED && busy->under_way == 0) {
+		give_quiet(conn);
+		return;
+	}
 	/* More to do that no event will announce: whole messages held back, or bytes unread. */
 	if (conn->state == CONN_OPEN && conn_may_take(conn) && (conn->readable || busy->held_back))
 		conn_schedule(conn);

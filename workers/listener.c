@@ -90,6 +90,16 @@ listener_enter(struct service *service)
 	return false;
 }
 
+/* For a moment it is counted twice, so that there is never one more than the limits allow. */
+void
+listener_welcome(struct service *service)
+{
+	const struct worker_start *start = service->worker->start;
+
+	(void)stats_enter(start->sum, service->worker->sum, UINT64_MAX);
+	(void)stats_enter(start->stats[service->index], service->stats, UINT64_MAX);
+}
+
 /* Returns false when there is no more to accept now. */
 static bool
 listener_accept(struct listener *listener)
@@ -112,7 +122,7 @@ listener_accept(struct listener *listener)
 			listener_pause_for_fds(listener, "the system has no descriptors left");
 		return error == ECONNABORTED || error == EINTR;
 	}
-	conn_new(service, fd);
+	conn_new(service, fd, listener->index);
 	if (fd >= worker->fd_limit) {
 		listener_pause_for_fds(listener, "this worker's descriptors are nearly used up");
 		return false;
@@ -227,6 +237,7 @@ listener_start_all(struct worker *worker)
 
 		listener->service = &worker->services[start->listeners[i].service];
 		listener->fd = start->listeners[i].fd;
+		listener->index = (uint16_t)i;
 		listener->event = event_new(
 		    worker->base, listener->fd, EV_READ | EV_PERSIST, listener_on_accept, listener);
 		if (listener->event == NULL || !listener_watch(listener))

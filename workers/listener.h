@@ -19,6 +19,7 @@ struct worker;
 struct listener {
 	struct service *service; /* borrows */
 	int fd;                  /* borrows; shared with all workers */
+	uint16_t index;          /* in the list of all of them */
 	struct event *event;     /* owns */
 	bool paused;
 	uint64_t until; /* when it may be looked at again: of worker->now */
@@ -27,6 +28,8 @@ struct listener {
 
 /* Makes the worker's listeners and starts to accept. */
 void listener_start_all(struct worker *worker);
+/* A connection came from another worker, which gives its place back: it needs one here. */
+void listener_welcome(struct service *service);
 /*
  * From time to time: takes what waits although somebody else was woken for it, who was killed, is
  * stopped, or has no descriptors left.

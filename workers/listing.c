@@ -45,7 +45,7 @@ listing_is_running(const struct conn_busy *busy)
 static const char *
 listing_state(const struct conn *conn, const struct conn_busy *busy)
 {
-	if (conn->state == CONN_LINGERING || conn->last_look || conn->service->worker->draining)
+	if (conn->state == CONN_LINGERING || conn->last_look || conn->drain_later)
 		return "draining";
 	if (busy->under_way > 0)
 		return listing_is_running(busy) ? "running" : "waiting";
@@ -75,7 +75,7 @@ listing_add(struct listing *listing, const struct conn *conn)
 	static const struct conn_busy nothing;
 	const struct conn_busy *busy = conn->busy != NULL ? conn->busy : &nothing;
 	const struct worker *worker = listing->worker;
-	uint64_t age = (worker->now - worker->started) / CLOCK_SECOND - conn->since;
+	uint64_t age = worker->now / CLOCK_SECOND - conn->since;
 	char peer[ADDR_TEXT_MAX * ESCAPE_MOST];
 	json_t *row = json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:I}", "service",
 	    conn->service->conf->name, "peer", listing_peer(conn, peer), "state",

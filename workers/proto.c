@@ -91,3 +91,26 @@ proto_refuse_message(
 
 	proto_write_message(conn, codec, req->tag, text, strlen(text));
 }
+
+/* How far the unfinished message was looked through. */
+void
+proto_freeze_messages(const struct conn *conn, struct buf *state)
+{
+	uint64_t scanned = conn->busy->scanned;
+
+	buf_append(state, &scanned, sizeof(scanned));
+}
+
+bool
+proto_thaw_messages(struct conn *conn, const char *state, size_t length)
+{
+	uint64_t scanned;
+
+	if (length != sizeof(scanned))
+		return false;
+	memcpy(&scanned, state, sizeof(scanned));
+	if (scanned > buf_length(&conn->busy->in))
+		return false;
+	conn->busy->scanned = (size_t)scanned;
+	return true;
+}

@@ -6,6 +6,7 @@
 #ifndef WORKERS_PROTO_H
 #define WORKERS_PROTO_H
 
+#include "common/buf.h"
 #include "common/codec.h"
 
 #include <stdbool.h>
@@ -18,6 +19,7 @@ struct req;
 enum outcome;
 
 struct proto {
+	const char *name; /* of this variant: a connection moves only between the same */
 	/*
 	 * Takes whole messages from the front of the input and submits each, as long as
 	 * conn_may_take() says yes. Returns how many bytes it used.
@@ -33,6 +35,16 @@ struct proto {
 	uint32_t (*peek)(const char *data, size_t length);
 	/* Replies tell what they answer: each is written as soon as it is there. */
 	bool any_order;
+
+	/*
+	 * For a connection that moves to another worker: what the protocol keeps in conn->busy
+	 * beside input and output goes into `state`, and from there back, `in` being in place.
+	 * Nothing is under way then. False when the bytes make no sense: the connection is closed.
+	 * `version` is that of the bytes. NULL where a connection cannot move: it drains.
+	 */
+	void (*freeze)(const struct conn *conn, struct buf *state);
+	bool (*thaw)(struct conn *conn, const char *state, size_t length);
+	uint32_t version;
 };
 
 /* The protocol of a service, in the variant that its other options ask for. */
@@ -45,6 +57,9 @@ void proto_refuse_rest(struct conn *conn, enum outcome outcome);
 size_t proto_input_messages(struct conn *conn, enum codec codec, const char *data, size_t length);
 void proto_write_message(
     struct conn *conn, enum codec codec, bool with_cr, const char *data, size_t length);
+void proto_freeze_messages(const struct conn *conn, struct buf *state);
+bool proto_thaw_messages(struct conn *conn, const char *state, size_t length);
+#define PROTO_MESSAGES_VERSION 1 /* of these bytes */
 void proto_refuse_message(
     struct conn *conn, enum codec codec, const struct req *req, enum outcome outcome);
 

@@ -45,10 +45,14 @@ proto_frame_refuse(struct conn *conn, const struct req *req, enum outcome outcom
 
 extern const struct proto proto_frame;
 const struct proto proto_frame = {
+    .name = "frame",
     .input = proto_frame_input,
     .end = proto_frame_end,
     .reply = proto_frame_reply,
     .refuse = proto_frame_refuse,
+    .freeze = proto_freeze_messages,
+    .thaw = proto_thaw_messages,
+    .version = PROTO_MESSAGES_VERSION,
 };
 
 /* ---- ids = yes ---- */
@@ -115,10 +119,14 @@ proto_frame_ids_refuse(struct conn *conn, const struct req *req, enum outcome ou
 
 extern const struct proto proto_frame_ids;
 const struct proto proto_frame_ids = {
+    .name = "frame, ids",
     .input = proto_frame_ids_input,
     .end = proto_frame_ids_end,
     .reply = proto_frame_ids_reply,
     .refuse = proto_frame_ids_refuse,
     .peek = proto_frame_ids_peek,
     .any_order = true,
+    .freeze = proto_freeze_messages,
+    .thaw = proto_thaw_messages,
+    .version = PROTO_MESSAGES_VERSION,
 };

@@ -44,10 +44,14 @@ proto_line_refuse(struct conn *conn, const struct req *req, enum outcome outcome
 
 extern const struct proto proto_line;
 const struct proto proto_line = {
+    .name = "line",
     .input = proto_line_input,
     .end = proto_line_end,
     .reply = proto_line_reply,
     .refuse = proto_line_refuse,
+    .freeze = proto_freeze_messages,
+    .thaw = proto_thaw_messages,
+    .version = PROTO_MESSAGES_VERSION,
 };
 
 /* ---- reply_end ---- */
@@ -95,8 +99,12 @@ proto_line_several_refuse(struct conn *conn, const struct req *req, enum outcome
 
 extern const struct proto proto_line_several;
 const struct proto proto_line_several = {
+    .name = "line, several",
     .input = proto_line_input,
     .end = proto_line_end,
     .reply = proto_line_several_reply,
     .refuse = proto_line_several_refuse,
+    .freeze = proto_freeze_messages,
+    .thaw = proto_thaw_messages,
+    .version = PROTO_MESSAGES_VERSION,
 };

@@ -44,8 +44,12 @@ proto_stream_refuse(struct conn *conn, const struct req *req, enum outcome outco
 
 extern const struct proto proto_stream;
 const struct proto proto_stream = {
+    .name = "stream",
     .input = proto_stream_input,
     .end = proto_stream_end,
     .reply = proto_stream_reply,
     .refuse = proto_stream_refuse,
+    .freeze = proto_freeze_messages,
+    .thaw = proto_thaw_messages,
+    .version = PROTO_MESSAGES_VERSION,
 };

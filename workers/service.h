@@ -15,6 +15,8 @@
 
 struct access;
 struct collect;
+struct give;
+struct take;
 struct conn;
 struct conn_busy;
 struct event;
@@ -27,6 +29,7 @@ struct worker_start;
 
 TAILQ_HEAD(conn_list, conn);
 TAILQ_HEAD(conn_busy_list, conn_busy);
+LIST_HEAD(take_list, take);
 
 struct service {
 	const struct conf_service *conf; /* borrows */
@@ -61,8 +64,14 @@ struct worker {
 	struct stats_row *sum;        /* borrows; of the whole daemon, as each service's stats */
 	unsigned open;                /* connections */
 	int fd_limit;                 /* descriptors from here on are kept for instances */
+	uint64_t *listener_inodes;    /* owns; of each listening socket, which name it everywhere */
+	struct give *give;            /* owns; NULL while no connections are given away */
+	struct take_list takes;       /* owns; from whom connections come */
+	uint64_t promised;            /* descriptors for those that may still come */
+	int fd_base;                  /* descriptors below this one are not connections' */
 	bool ready;                   /* it said so */
-	bool draining;
+	bool draining;                /* accepts no more, ends when nothing is left */
+	bool hasty;                   /* and closes what is idle */
 	bool done;
 	int status; /* exit status */
 };

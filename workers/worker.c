@@ -12,18 +12,22 @@
 #include "workers/collect.h"
 #include "workers/conn.h"
 #include "workers/exclusive.h"
+#include "workers/give.h"
 #include "workers/handler.h"
 #include "workers/listener.h"
 #include "workers/program.h"
 #include "workers/proto.h"
 #include "workers/service.h"
+#include "workers/take.h"
 #include "workers/worker_self.h"
 
 #include <errno.h>
 #include <event2/event.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define WORKER_FD_SPARE 64     /* descriptors that connections never get */
@@ -41,13 +45,29 @@ worker_end(struct worker *worker, int status, const char *why)
 
 /* ---- serving and draining ---- */
 
+/*
+ * The kernel gives the lowest number that is free, so before the first connection all below it are
+ * in use for something else.
+ */
+static void
+worker_count_base(struct worker *worker)
+{
+	int fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+
+	worker->fd_base = fd >= 0 ? fd : worker->fd_limit;
+	if (fd >= 0)
+		close(fd);
+}
+
 /* Every instance is known now, so whatever the pool grants can be taken up. */
 void
 worker_say_ready(struct worker *worker)
 {
-	if (!worker->ready)
-		worker_send(worker, &(struct msg){.type = MSG_READY});
+	if (worker->ready)
+		return;
 	worker->ready = true;
+	worker_count_base(worker);
+	worker_send(worker, &(struct msg){.type = MSG_READY});
 }
 
 void
@@ -57,21 +77,33 @@ worker_accept(struct worker *worker)
 		listener_start_all(worker);
 }
 
-/* A second order may be less patient than the first. */
-void
-worker_drain(struct worker *worker, bool patiently)
+/* Hastily: all. Else those that cannot move finish, the others are served until they do. */
+static void
+worker_drain_conns(struct worker *worker, bool hastily)
 {
-	if (worker->draining && patiently)
-		return;
-	if (!worker->draining && worker->listeners != NULL)
-		listener_stop_all(worker);
-	worker->draining = true;
 	for (unsigned i = 0; i < worker->start->conf->service_count; i++) {
 		struct conn *conn;
 
 		TAILQ_FOREACH (conn, &worker->services[i].conns, in_service)
-			conn_drain(conn, patiently);
+			if (hastily || !give_can_ever(conn))
+				conn_drain(conn, !hastily);
 	}
+}
+
+/* A second order may be hastier than the first. */
+void
+worker_drain(struct worker *worker, bool hastily)
+{
+	if (worker->draining && (worker->hasty || !hastily))
+		return;
+	if (!worker->draining && worker->listeners != NULL)
+		listener_stop_all(worker);
+	worker->draining = true;
+	worker->hasty = hastily;
+	take_stop_all(worker);
+	if (hastily)
+		give_stop(worker);
+	worker_drain_conns(worker, hastily);
 	worker_check_drained(worker);
 }
 
@@ -138,6 +170,14 @@ worker_keep_fds(struct worker *worker)
 	worker->fd_limit = (int)(limit.rlim_cur - reserve);
 }
 
+uint64_t
+worker_room(const struct worker *worker)
+{
+	uint64_t used = (uint64_t)worker->fd_base + worker->open + worker->promised;
+
+	return used < (uint64_t)worker->fd_limit ? (uint64_t)worker->fd_limit - used : 0;
+}
+
 /* ---- other events ---- */
 
 static void
@@ -169,6 +209,7 @@ worker_on_tick(evutil_socket_t fd, short what, void *arg)
 			program_tick(worker->services[i].program);
 	worker_keep_fds(worker);
 	listener_tick(worker);
+	take_tick(worker);
 	worker_check_drained(worker);
 }
 
@@ -177,7 +218,7 @@ worker_on_term(evutil_socket_t fd, short what, void *arg)
 {
 	(void)fd;
 	(void)what;
-	worker_drain(arg, false);
+	worker_drain(arg, true);
 }
 
 /* ---- the turn ---- */
@@ -197,6 +238,7 @@ worker_turn(struct worker *worker)
 	program_take_grants();
 	program_send_due();
 	collect_turn();
+	give_turn(worker);
 	access_turn(worker);
 	conn_free_closed(worker);
 	program_free_ended();
@@ -213,8 +255,8 @@ static void
 worker_loop(struct worker *worker)
 {
 	while (!worker->done) {
-		bool sleeps =
-		    TAILQ_EMPTY(&worker->turn) && !worker_spins(worker) && program_may_sleep();
+		bool sleeps = TAILQ_EMPTY(&worker->turn) && !worker_spins(worker) &&
+			      program_may_sleep() && give_may_sleep(worker);
 		/* EVLOOP_NONBLOCK alone would go on for as long as anything happens. */
 		int flags = EVLOOP_ONCE | (sleeps ? 0 : EVLOOP_NONBLOCK);
 		uint64_t before = worker->now;
@@ -305,6 +347,22 @@ worker_watch(struct worker *worker, int fd, short what, event_callback_fn on_eve
 	return event;
 }
 
+/* A listening socket has the same inode in every process and every generation. */
+static void
+worker_note_listeners(struct worker *worker)
+{
+	const struct worker_start *start = worker->start;
+
+	worker->listener_inodes = mem_alloc(start->listener_count + 1, sizeof(uint64_t));
+	for (unsigned i = 0; i < start->listener_count; i++) {
+		struct stat status;
+
+		if (fstat(start->listeners[i].fd, &status) != 0)
+			fatal("cannot look at a listening socket");
+		worker->listener_inodes[i] = status.st_ino;
+	}
+}
+
 static void
 worker_open(struct worker *worker, const struct worker_start *start)
 {
@@ -320,6 +378,8 @@ worker_open(struct worker *worker, const struct worker_start *start)
 	worker->services = mem_alloc(start->conf->service_count, sizeof(*worker->services));
 	TAILQ_INIT(&worker->turn);
 	TAILQ_INIT(&worker->closed);
+	LIST_INIT(&worker->takes);
+	worker_note_listeners(worker);
 	STAILQ_INIT(&self->mails);
 	self->tick_time.tv_usec = WORKER_TICK_US;
 	worker_ignore_signals();

@@ -44,8 +44,10 @@ void worker_accept(struct worker *worker);
 /* How many descriptors connections may use: the rest is kept for the instances that there may be.
  */
 void worker_keep_fds(struct worker *worker);
-/* A second order may be less patient than the first. */
-void worker_drain(struct worker *worker, bool patiently);
+/* A second order may be hastier than the first. */
+void worker_drain(struct worker *worker, bool hastily);
+/* How many more descriptors connections of other workers may bring. */
+uint64_t worker_room(const struct worker *worker);
 
 /* worker_talk.c */
 void worker_send(struct worker *worker, const struct msg *msg);

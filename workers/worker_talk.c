@@ -11,8 +11,10 @@
 #include "ipc/chan.h"
 #include "workers/access.h"
 #include "workers/collect.h"
+#include "workers/give.h"
 #include "workers/listing.h"
 #include "workers/program.h"
+#include "workers/take.h"
 #include "workers/worker.h"
 
 #include <event2/event.h>
@@ -102,7 +104,7 @@ worker_handle(struct worker *worker, const struct msg *msg, int fds[MSG_FDS_MAX]
 		worker_accept(worker);
 		break;
 	case MSG_DRAIN:
-		worker_drain(worker, msg->number.number != 0);
+		worker_drain(worker, msg->number.number == MSG_DRAIN_HASTY);
 		break;
 	case MSG_INSTANCE:
 		worker_on_instance(worker, &msg->instance, fds[0], fds[1]);
@@ -117,6 +119,12 @@ worker_handle(struct worker *worker, const struct msg *msg, int fds[MSG_FDS_MAX]
 		break;
 	case MSG_FILE:
 		collect_on_file(worker, &msg->file, fds);
+		break;
+	case MSG_GIVE:
+		give_on_order(worker, &msg->give, fds[0]);
+		break;
+	case MSG_TAKE:
+		take_on_order(worker, &msg->take, fds[0]);
 		break;
 	case MSG_LIST:
 		listing_write(worker, &msg->list, fds[0]);
