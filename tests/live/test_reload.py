@@ -73,10 +73,10 @@ def test_a_shaping_key_makes_a_new_pool(start):
     assert changes(reply) == {"upper": "replaced", "other": "unchanged"}
     assert daemon.instance_pids("other") == others
     assert not set(pids) & set(daemon.instance_pids("upper"))
-    assert keeper.rest() == b"", "an idle connection is closed in good order"
+    assert keeper.ask(b"x") == b"b:x", "a connection goes on with the new pool"
     assert daemon.connect("upper").ask(b"x") == b"b:x"
     wait_for(lambda: not any(exists(p) for p in pids), "the old instances are gone")
-    assert daemon.counters("upper")["requests"] == asked + 1, "counts are kept"
+    assert daemon.counters("upper")["requests"] == asked + 2, "counts are kept"
 
 
 def test_an_edited_script_is_started_anew(start, folder):
@@ -295,14 +295,14 @@ def test_requests_under_way_are_answered_by_the_old_generation(start):
     reply = daemon.reload()
     assert changes(reply)["slow"] == "replaced"
     assert {g["state"] for g in daemon.status()["generations"]} == {"draining", "running"}
-    # Who was half-way through a message may finish it; who had just connected may ask once.
-    half.send(b"lf\n")
-    fresh.send(b"0 new\n")
+    # What is not under way has moved: it is answered by the new pool, which adds an x.
+    assert half.send(b"lf\n").line() == b"0 HALF"
+    assert fresh.ask(b"0 new") == b"0 NEW"
     for number, client in enumerate(clients):
-        assert client.rest() == b"400 %d\n" % number
-    assert half.rest() == b"0 HALF\n"
-    assert fresh.rest() == b"0 NEW\n"
+        assert client.line() == b"400 %d" % number
     daemon.wait_status(lambda s: len(s["generations"]) == 1, "one generation", 10)
+    for client in [*clients, half, fresh]:
+        assert client.ask(b"0 more") == b"0 MORE"
 
 
 def test_drain_timeout_cuts_what_does_not_end(start):
@@ -390,12 +390,14 @@ def test_reloads_under_load(start):
         daemon.configure({service: {key: 100 + number}})
         assert daemon.reload()["ok"]
         wait_for(lambda: time.monotonic() >= began + 0.5 * (number + 1), "half a second", 20)
-    for load in map(account, (fresh, kept)):
+    loads = [account(load) for load in (fresh, kept)]
+    for load in loads:
         requests, connections = load["requests"], load["connections"]
-        assert requests["right"] > 1000 and connections["opened"] > 64
+        assert requests["right"] > 1000
         assert requests["wrong"] == requests["duplicate"] == requests["error"] == 0, load
-        assert requests["overdue"] == requests["unsent"] == requests["broken_new"] == 0, load
+        assert requests["overdue"] == requests["unsent"] == requests["broken"] == 0, load
         assert connections["refused"] == connections["timed_out"] == connections["failed"] == 0
+    assert loads[1]["connections"]["opened"] == 64, "none was closed"
     assert daemon.status()["generation"] == 1 + RELOADS
 
 
@@ -439,21 +441,18 @@ def test_a_storm_of_hups_with_every_other_file_bad(start):
 
 
 def test_the_end_comes_with_the_last_reply(start):
-    """Who has read the last reply knows already that there will be no other."""
+    """At a stop: who has read the last reply knows already that there will be no other."""
     daemon = start({"slow": pool(NAP), "e": echo()})
-    for number in range(5):
-        client = daemon.connect("slow").send(b"100 x\n")
-        daemon.wait_service(lambda s: s["instances"][0]["state"] == "busy", "it runs", "slow")
-        daemon.configure({"e": {"pipeline": 2 + number}})
-        assert daemon.reload()["ok"]
-        with selectors.DefaultSelector() as selector:
-            selector.register(client.socket, selectors.EVENT_READ)
-            selector.select()
-        assert client.socket.recv(100) == b"100 X\n"
-        client.socket.setblocking(False)
-        assert client.socket.recv(100) == b"", "the end was there together with the reply"
-        client.close()
-        daemon.wait_status(lambda s: len(s["generations"]) == 1, "one generation", 10)
+    client = daemon.connect("slow").send(b"100 x\n")
+    daemon.wait_service(lambda s: s["instances"][0]["state"] == "busy", "it runs", "slow")
+    daemon.send_signal(signal.SIGTERM)
+    with selectors.DefaultSelector() as selector:
+        selector.register(client.socket, selectors.EVENT_READ)
+        selector.select()
+    assert client.socket.recv(100) == b"100 X\n"
+    client.socket.setblocking(False)
+    assert client.socket.recv(100) == b"", "the end was there together with the reply"
+    daemon.process.wait(10)
 
 
 # ---- scaling ----
