@@ -48,6 +48,30 @@ START_TEST(test_awake)
 }
 END_TEST
 
+/* Who found no more grants searches again when it is told of one, by whichever of the two. */
+START_TEST(test_told_is_searched)
+{
+	struct world_ticket *held, *next;
+	struct pool_grant grant;
+
+	start(1, 4, 1, 2);
+	world_open(world);
+	held = enter_held(0);
+	next = enter_waits(1);
+	ck_assert(!pool_next_grant(world->as[1], &grant));
+	pool_stay_awake(world->as[1]);
+	must(world_give(world, held, POOL_REASON_NONE));
+	ck_assert(!pool_next_grant(world->as[1], &grant)); /* a search only where there is news */
+	ck_assert(_i == 0 ? pool_was_granted(world->as[1]) : !pool_may_sleep(world->as[1]));
+	ck_assert(pool_next_grant(world->as[1], &grant));
+	ck_assert_uint_eq(grant.arrival, next->ticket.arrival);
+	next->grant = grant;
+	next->fate = WORLD_HELD;
+	must(world_drain(world));
+	finish();
+}
+END_TEST
+
 /* What breaks in somebody's hands is known to all; what is taken away on purpose is no break. */
 START_TEST(test_a_break_is_known)
 {
@@ -126,6 +150,7 @@ main(void)
 	TCase *awake = tcase_create("awake");
 
 	tcase_add_test(awake, test_awake);
+	tcase_add_loop_test(awake, test_told_is_searched, 0, 2);
 	tcase_add_test(awake, test_a_break_is_known);
 	tcase_add_test(awake, test_a_grant_that_nobody_takes_up);
 
