@@ -13,6 +13,7 @@ from harness import echo, pool, program, wait_for
 
 BACKENDS = ("epoll", "poll", "select")
 FD_SETSIZE = 1024
+WORKER_SPARE = 64  # descriptors that connections never get, beside those for instances
 
 
 def without(*backends):
@@ -129,6 +130,28 @@ def highest(pid):
     return max(harness.descriptors(pid))
 
 
+def idle_places(daemon, limit, kept):
+    """Descriptors of the worker that nobody has, beside what it keeps free for instances."""
+    return limit - len(harness.descriptors(daemon.worker_pids()[0])) - WORKER_SPARE - kept
+
+
+@pytest.mark.parametrize("instances, kept", [(1, 2 * 64), (114, 2 * 114)])
+def test_as_many_connections_as_select_leaves(start, instances, kept):
+    """What max_connections was lowered to is what there is room for, and hardly less.
+
+    Kept are two descriptors for each instance that there ever can be, if that leaves half of all.
+    """
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 1500:
+        pytest.skip("needs 1500 descriptors")
+    daemon = start({"a": echo(), "b": pool("/bin/cat", instances=instances, start_rate=1000)},
+                   {"event_backend": "select", "workers": 1})
+    bound = daemon.status()["max_connections"]
+    clients = [daemon.connect("a").send(b"%d\n" % number) for number in range(bound)]
+    assert [client.line() for client in clients] == [b"%d" % number for number in range(bound)]
+    assert daemon.counters("a")["fd_pauses"] == 0
+    assert 0 <= idle_places(daemon, FD_SETSIZE, kept) < 64
+
+
 @pytest.mark.bound(120)
 def test_more_connections_than_select_carries(start):
     """Those beyond wait in the backlog, and are served as soon as others have gone."""
@@ -204,12 +227,15 @@ def test_a_master_on_select_keeps_within_it(start):
 def test_the_descriptors_that_a_refusal_names_suffice(launch, folder):
     """The worker keeps two free for each instance beside the two that it has."""
     config, control = folder / "hostler.conf", folder / "control.sock"
-    harness.write_config(config, {"a": pool("/bin/cat", instances=60)},
-                         {"control": control, "workers": 2})
+    harness.write_config(config, {"a": pool("/bin/cat", instances=60, start_rate=1000)},
+                         {"control": control, "workers": 1})
     command = [str(harness.HOSTLERD), "-f", str(config)]
     done = subprocess.run(["prlimit", "--nofile=100:100", *command], stdin=subprocess.DEVNULL,
                           stderr=subprocess.PIPE, text=True, timeout=10 * harness.SCALE)
-    needed = done.stderr.split(" are needed")[0].split()[-1]
-    daemon = launch("-f", config, control=control, prefix=("prlimit", f"--nofile={needed}:{needed}"))
+    limit = int(done.stderr.split(" are needed")[0].split()[-1]) + 50
+    daemon = launch("-f", config, control=control, prefix=("prlimit", f"--nofile={limit}:{limit}"))
     daemon.wait_full()
-    assert daemon.connect().ask(b"x") == b"x"
+    clients = [daemon.connect().send(b"x\n") for _ in range(50)]  # "one more for each connection"
+    assert [client.line() for client in clients] == [b"x"] * 50
+    assert daemon.counters()["fd_pauses"] == 0
+    assert 0 <= idle_places(daemon, limit, 2 * 60) < 64
