@@ -178,6 +178,43 @@ def test_what_was_never_sent_is_asked_again(tmp_path, retries):
     assert "may have been executed" not in said
 
 
+@pytest.mark.parametrize("end, said, seen", [
+    ("says why", "", ["ERR too large"]),
+    ("leaves", "it may have been executed, so it is not asked again", []),
+    ("stands still", "the server does not read; it may have been executed", []),
+])
+def test_what_was_sent_in_part_is_not_asked_again(tmp_path, end, said, seen):
+    """The server stops in the middle of a large text: what it has read, it may have acted upon."""
+    def serve():
+        with listener.accept()[0] as connection:
+            assert connection.recv(1000) == b"x" * 1000
+            if end == "says why":
+                connection.sendall(b"ERR too large\n")
+            if end != "stands still":
+                connection.shutdown(socket.SHUT_RD)
+                if end == "leaves":
+                    return
+            done.wait(PATIENCE)
+
+    done, path = threading.Event(), str(tmp_path / "s")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+        listener.listen(2)
+        listener.settimeout(PATIENCE)
+        server = threading.Thread(target=serve, daemon=True)
+        server.start()
+        shown, told = call("--retries", 2, "--backoff", "1ms", "--timeout",
+                           "300ms" if end == "stands still" else "10s", path, "-",
+                           input="x" * (4 << 20), status=1)
+        done.set()
+        server.join(PATIENCE)
+        listener.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            listener.accept()  # nobody came a second time
+    assert shown == seen and said in told
+    assert "; retry" not in told
+
+
 def test_unreachable():
     with refusing_port() as port:
         shown, said = call("--retries", 2, "--backoff", "1ms", port, "a", "b", status=3)
