@@ -75,7 +75,7 @@ conn_rest(struct conn *conn)
 
 	if (conn->state < CONN_MOVING && !busy->scheduled && busy->under_way == 0 &&
 	    buf_length(&busy->in) == 0 && buf_length(&busy->out) == 0 && !busy->write_pending &&
-	    !deadline_is_set(&busy->write) && !conn->last_look)
+	    !deadline_is_set(&busy->write))
 		conn_free_busy(conn);
 }
 
