@@ -229,7 +229,7 @@ stats_serving(const struct stats *stats)
 }
 
 /* Outcomes are read first: a request is counted before its outcome, so the rest is not negative. */
-static uint64_t
+uint64_t
 stats_row_under_way(const struct stats_row *row)
 {
 	uint64_t ended = 0, requests;
@@ -257,6 +257,8 @@ stats_bury(const struct stats *stats, unsigned worker)
 	struct stats_row *row = stats_row(stats, worker);
 
 	stats_bury_open(stats, row);
+	atomic_store(&row->asking, 0);
+	atomic_store(&row->staying, 0);
 	stats_add(&row->counters[COUNTER_lost], stats_row_under_way(row));
 }
 

@@ -75,6 +75,8 @@ struct stats_row {
 	_Alignas(64) _Atomic uint64_t open; /* connections open now */
 	_Atomic uint64_t moving;            /* its writer is between `open` and the shared `open` */
 	_Atomic uint64_t counters[COUNTER_COUNT];
+	/* While it drains, of the open ones: have a request under way; others, that cannot move. */
+	_Atomic uint64_t asking, staying;
 };
 
 /* What all write. */
@@ -168,8 +170,9 @@ uint64_t stats_open_about(const struct stats *stats);
 /* How many workers share the connections: the master says it, the workers ask. */
 void stats_set_serving(const struct stats *stats, unsigned workers);
 unsigned stats_serving(const struct stats *stats);
-/* Requests that have no outcome yet. */
+/* Requests that have no outcome yet: of all workers, and of one. */
 uint64_t stats_under_way(const struct stats *stats);
+uint64_t stats_row_under_way(const struct stats_row *row);
 /* Adds the times of all workers to *sum, which the caller has emptied. */
 void stats_read_times(
     const struct stats *stats, enum counter outcome, enum stats_span span, struct histogram *sum);

@@ -11,6 +11,7 @@
 #include "ctl/find.h"
 #include "ctl/text.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +55,22 @@ command_print_json(const json_t *reply)
 {
 	json_dumpf(reply, stdout, COMMAND_JSON);
 	putchar('\n');
+}
+
+bool
+command_read_count(const char *word, uint32_t *count)
+{
+	unsigned long long number;
+	char *end;
+
+	if (word[0] < '0' || word[0] > '9')
+		return false;
+	errno = 0;
+	number = strtoull(word, &end, 10);
+	if (*end != '\0' || errno != 0 || number > UINT32_MAX)
+		return false;
+	*count = (uint32_t)number;
+	return true;
 }
 
 static enum command_exit

@@ -25,6 +25,7 @@ struct command_line {
 	const char *socket; /* borrows; of --socket, or NULL */
 	bool wants_json;
 	bool is_dry, is_quick; /* --dry-run, --quick */
+	bool is_now;           /* --now */
 	uint64_t timeout;      /* ns for the whole exchange, unless the question has its own */
 	unsigned width;        /* columns of a table */
 	uint64_t watch;        /* ns between two looks; 0 for one look */
@@ -61,6 +62,8 @@ enum command_exit command_show(const struct command_line *line, const char *verb
     const struct reply_field *fields,
     void (*print)(const struct command_line *line, const json_t *reply));
 
+/* Reads a word that is a whole number, 0 to UINT32_MAX, and nothing else; false for another. */
+bool command_read_count(const char *word, uint32_t *count);
 /* Prints the whole reply, indented. */
 void command_print_json(const json_t *reply);
 

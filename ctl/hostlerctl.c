@@ -27,7 +27,8 @@ enum hostlerctl_option {
 	HOSTLERCTL_HELP,
 	HOSTLERCTL_VERSION,
 	HOSTLERCTL_DRY_RUN,
-	HOSTLERCTL_QUICK
+	HOSTLERCTL_QUICK,
+	HOSTLERCTL_NOW
 };
 
 static const struct option hostlerctl_options[] = {
@@ -38,6 +39,7 @@ static const struct option hostlerctl_options[] = {
     {"version", no_argument, NULL, HOSTLERCTL_VERSION},
     {"dry-run", no_argument, NULL, HOSTLERCTL_DRY_RUN},
     {"quick", no_argument, NULL, HOSTLERCTL_QUICK},
+    {"now", no_argument, NULL, HOSTLERCTL_NOW},
     {NULL, 0, NULL, 0},
 };
 
@@ -152,6 +154,8 @@ hostlerctl_check(const struct hostlerctl *ctl)
 		return hostlerctl_misused(verb, "%.100s has no option --dry-run", verb->name);
 	if (ctl->line.is_quick && !(verb->options & VERB_QUICK))
 		return hostlerctl_misused(verb, "%.100s has no option --quick", verb->name);
+	if (ctl->line.is_now && !(verb->options & VERB_NOW))
+		return hostlerctl_misused(verb, "%.100s has no option --now", verb->name);
 	if (ctl->line.watch > 0 && !(verb->options & VERB_WATCH))
 		return hostlerctl_misused(verb, "%.100s has no option --watch", verb->name);
 	if (ctl->line.word_count > verb->words_max)
@@ -240,6 +244,8 @@ hostlerctl_read(struct hostlerctl *ctl, int argc, char **argv)
 			ctl->line.is_dry = true;
 		else if (option == HOSTLERCTL_QUICK)
 			ctl->line.is_quick = true;
+		else if (option == HOSTLERCTL_NOW)
+			ctl->line.is_now = true;
 		else
 			return hostlerctl_bad_option(option, argv[optind - 1]);
 		if (result != COMMAND_OK)

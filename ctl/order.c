@@ -6,7 +6,6 @@
 
 #include "ctl/text.h"
 
-#include <errno.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -110,23 +109,6 @@ order_run_verbose(const struct command_line *line)
 
 /* ---- scale ---- */
 
-/* A whole number and nothing else. */
-static bool
-order_read_count(const char *word, uint32_t *count)
-{
-	unsigned long long number;
-	char *end;
-
-	if (word[0] < '0' || word[0] > '9')
-		return false;
-	errno = 0;
-	number = strtoull(word, &end, 10);
-	if (*end != '\0' || errno != 0 || number > UINT32_MAX)
-		return false;
-	*count = (uint32_t)number;
-	return true;
-}
-
 static void
 order_print_scale(const struct command_line *line, const json_t *reply)
 {
@@ -149,7 +131,7 @@ order_run_scale(const struct command_line *line)
 	const char *what = line->words[0];
 	uint32_t count;
 
-	if (!order_read_count(line->words[1], &count)) {
+	if (!command_read_count(line->words[1], &count)) {
 		command_complain("scale: the second word must be a whole number");
 		return COMMAND_USAGE;
 	}

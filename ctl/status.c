@@ -5,6 +5,7 @@
 #include "ctl/status.h"
 
 #include "common/mem.h"
+#include "ctl/generations.h"
 #include "ctl/status_table.h"
 #include "ctl/text.h"
 
@@ -69,15 +70,6 @@ static const struct reply_field status_worker[] = {
     {NULL, REPLY_TEXT, NULL},
 };
 
-static const struct reply_field status_generation[] = {
-    {"generation", REPLY_COUNT, NULL},
-    {"state", REPLY_TEXT, NULL},
-    {"age", REPLY_SECONDS, NULL},
-    {"workers", REPLY_COUNT, NULL},
-    {"connections", REPLY_COUNT, NULL},
-    {NULL, REPLY_TEXT, NULL},
-};
-
 static const struct reply_field status_reload[] = {
     {"state", REPLY_TEXT, NULL},
     {"count", REPLY_COUNT, NULL},
@@ -101,7 +93,7 @@ static const struct reply_field status_reply[] = {
     {"event_backend", REPLY_TEXT, NULL},
     {"max_connections", REPLY_COUNT, NULL},
     {"generation", REPLY_COUNT, NULL},
-    {"generations", REPLY_OBJECTS, status_generation},
+    {"generations", REPLY_OBJECTS, generations_one},
     {"reload", REPLY_OBJECT, status_reload},
     {"services", REPLY_OBJECTS, status_service},
     {"workers", REPLY_OBJECTS, status_worker},
@@ -189,27 +181,19 @@ status_print_sentence(char *text, unsigned width)
 	free(text);
 }
 
-/* What a reload has left behind: generations beside the current one, and its error. */
+/* What a reload has left behind: its error, and generations beside the current one. */
 static void
 status_print_reload(const json_t *reply, unsigned width)
 {
 	const char *error = reply_text(json_object_get(reply, "reload"), "last_error", NULL);
-	char number[REPLY_NUMBER_MAX], open[REPLY_NUMBER_MAX];
-	json_t *generation;
-	size_t index;
+	const json_t *generations = json_object_get(reply, "generations");
 
-	json_array_foreach(json_object_get(reply, "generations"), index, generation)
-	{
-		if (reply_count(generation, "generation") == reply_count(reply, "generation"))
-			continue;
-		status_print_sentence(mem_printf("generation %s: %s, connections: %s",
-					  reply_count_text(generation, "generation", number),
-					  reply_text(generation, "state", ""),
-					  reply_count_text(generation, "connections", open)),
-		    width);
-	}
 	if (error != NULL)
 		status_print_sentence(mem_printf("the last reload failed: %s", error), width);
+	if (json_array_size(generations) < 2)
+		return;
+	putchar('\n');
+	generations_print(generations, width);
 }
 
 static void

@@ -5,6 +5,7 @@
 
 #include "common/option.h"
 #include "ctl/connections.h"
+#include "ctl/generations.h"
 #include "ctl/order.h"
 #include "ctl/reload.h"
 #include "ctl/settings.h"
@@ -44,6 +45,20 @@ static const struct verb verb_table[] = {
 	"Example: instances that were started more than once\n"
 	"  hostlerctl instances --json | jq '.instances[]|select(.starts>1)'\n",
 	0, 0, 0, status_run_instances},
+    {"generations", "[end N [--now]]", "what reloads have left; end an old one before its time",
+	"Shows each generation, the oldest first: its workers and connections, requests\n"
+	"under way now, and how long one that drains has left; below the table, what it\n"
+	"waits for. A generation is a configuration with the workers that run it: a\n"
+	"reload makes one, and the one before ends when its clients have been answered.\n"
+	"\n"
+	"  end N  end generation N, which must not be the current one: its clients get\n"
+	"         what is whole, and after a second its workers are killed\n"
+	"  --now  kill its processes at once, its own programs too\n"
+	"\n"
+	"Examples:\n"
+	"  hostlerctl generations --json | jq '.generations[]|select(.left!=null)'\n"
+	"  hostlerctl generations end 3\n",
+	VERB_NOW, 0, 2, generations_run},
     {"connections", "", "who is connected: address, state, requests, bytes that wait",
 	"Shows the connections of every worker, at most 1000 of each, the oldest first:\n"
 	"state (idle, reading, waiting for an instance, running, writing, draining), age,\n"

@@ -11,6 +11,7 @@
 #define VERB_DRY_RUN 1u
 #define VERB_QUICK   2u
 #define VERB_WATCH   4u
+#define VERB_NOW     8u
 
 struct verb {
 	const char *name;

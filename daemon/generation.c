@@ -16,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define GENERATION_WHY_MAX 512
+#define GENERATION_WHY_MAX  512
+#define GENERATION_END_TIME (1 * CLOCK_SECOND) /* for what is whole, when somebody ends it */
 
 const char *
 generation_state_name(enum generation_state state)
@@ -233,6 +234,40 @@ generation_abandon(struct generation *generation)
 			service_kill(generation->services[i], "its generation was given up");
 }
 
+/* What nobody else has: it gets no time to end by itself. */
+static void
+generation_kill_programs(const struct generation *generation)
+{
+	struct service *service;
+
+	TAILQ_FOREACH (service, &generation->master->services, entry)
+		if (service->generation == generation && service->ending)
+			service_kill(service, "its generation was ended");
+}
+
+void
+generation_end(struct generation *generation, bool at_once, uint64_t now)
+{
+	uint64_t by = now + GENERATION_END_TIME;
+
+	log_info("generation %u is ended%s: hostlerctl generations", generation->number,
+	    at_once ? " at once" : "");
+	if (!at_once && by < generation->drain_by)
+		generation->drain_by = by;
+	generation->killed |= at_once;
+	for (unsigned i = 0; i < generation->slot_count; i++) {
+		struct slot *slot = &generation->slots[i];
+
+		slot->drain_why = "its generation was ended";
+		if (at_once)
+			slot_kill(slot, slot->drain_why);
+		else
+			slot_drain(slot, true, generation->drain_by);
+	}
+	if (at_once)
+		generation_kill_programs(generation);
+}
+
 static bool
 generation_has_processes(const struct generation *generation)
 {
@@ -250,6 +285,8 @@ generation_let_go(struct generation *generation)
 	for (unsigned i = 0; i < generation->conf->service_count; i++)
 		service_release(generation->services[i]);
 	memset(generation->services, 0, generation->conf->service_count * sizeof(struct service *));
+	if (generation->killed)
+		generation_kill_programs(generation);
 }
 
 /* Whether a service still needs its configuration. */

@@ -39,6 +39,7 @@ struct generation {
 	uint64_t since;    /* when it came into its state */
 	uint64_t drain_by; /* what drains is killed then */
 	bool abandoned;    /* it never served: its own services start nothing any more */
+	bool killed;       /* by order: its own programs get no time to end either */
 	struct conf *conf; /* owns */
 
 	struct service **services; /* owns the list; conf->service_count, each held */
@@ -74,6 +75,11 @@ void generation_free(struct generation *generation);
 void generation_run(struct generation *generation);
 /* Its workers finish what they have begun, then it ends by itself, by `drain_timeout` at last. */
 void generation_drain(struct generation *generation, uint64_t now);
+/*
+ * Somebody does not want to wait for one that drains: its clients get what is whole, for a second
+ * at most. `at_once`: its processes are killed, its own programs too.
+ */
+void generation_end(struct generation *generation, bool at_once, uint64_t now);
 /* It failed before it served: its workers and its own instances are killed. */
 void generation_abandon(struct generation *generation);
 /* Starts, watches, ends. Returns when it wants to be called next; it may be freed here. */

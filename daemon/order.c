@@ -9,6 +9,7 @@
 #include "common/option.h"
 #include "daemon/logs.h"
 #include "daemon/master.h"
+#include "daemon/status.h"
 
 #include <string.h>
 
@@ -124,6 +125,72 @@ order_scale(void *arg, const json_t *request, struct control_ask *ask)
 	return control_error("scale: expects workers, or service and instances");
 }
 
+/* ---- end_generation ---- */
+
+static const struct control_argument order_end_arguments[] = {
+    {"generation", CONTROL_COUNT},
+    {"now", CONTROL_BOOL},
+    {NULL, CONTROL_BOOL},
+};
+
+static struct generation *
+order_find_generation(const struct master *master, json_int_t number)
+{
+	struct generation *generation;
+
+	TAILQ_FOREACH (generation, &master->generations, entry)
+		if (generation->number == (uint64_t)number)
+			return generation;
+	return NULL;
+}
+
+/* Why it cannot be ended, or NULL. */
+static json_t *
+order_refuse_end(const struct master *master, const struct generation *generation, bool at_once)
+{
+	if (master->stop.phase != STOP_NONE)
+		return control_error("hostlerd is stopping");
+	if (generation == master->current)
+		return control_error("generation %u is the current one: only an old one can be "
+				     "ended",
+		    generation->number);
+	if (generation->state == GENERATION_STARTING)
+		return control_error("generation %u is being built: only an old one can be ended",
+		    generation->number);
+	if (generation->state == GENERATION_ENDING && !at_once)
+		return control_error("generation %u has ended but for its programs, which have "
+				     "stop_timeout; \"now\" kills them",
+		    generation->number);
+	return NULL;
+}
+
+/* An old generation goes before its time. */
+static json_t *
+order_end_generation(void *arg, const json_t *request, struct control_ask *ask)
+{
+	const json_t *number = json_object_get(request, "generation");
+	bool at_once = json_is_true(json_object_get(request, "now"));
+	struct master *master = arg;
+	struct generation *generation;
+	json_t *refusal, *reply;
+
+	(void)ask;
+	if (number == NULL)
+		return control_error("end_generation: expects generation");
+	generation = order_find_generation(master, json_integer_value(number));
+	if (generation == NULL)
+		return control_error(
+		    "there is no generation %u", (unsigned)json_integer_value(number));
+	refusal = order_refuse_end(master, generation, at_once);
+	if (refusal != NULL)
+		return refusal;
+	reply = json_pack("{s:i, s:b, s:o, s:o}", "generation", (int)generation->number, "now",
+	    at_once, "connections", status_number(status_connections(generation)), "under_way",
+	    status_number(status_under_way(generation)));
+	generation_end(generation, at_once, clock_now());
+	return control_done(reply);
+}
+
 /* ---- reopen ---- */
 
 /* As USR1: after somebody moved the files away. */
@@ -181,6 +248,7 @@ order_verbose(void *arg, const json_t *request, struct control_ask *ask)
 const struct control_command order_commands[] = {
     {"reload", order_reload, order_reload_arguments, true},
     {"scale", order_scale, order_scale_arguments, false},
+    {"end_generation", order_end_generation, order_end_arguments, false},
     {"reopen", order_reopen, NULL, false},
     {"stop", order_stop, order_stop_arguments, false},
     {"verbose", order_verbose, order_verbose_arguments, false},

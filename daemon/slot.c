@@ -131,6 +131,7 @@ slot_reset(struct slot *slot, unsigned id)
 	slot->was_ready = slot->was_killed = slot->start_told = slot->accept_told = false;
 	slot->drain = slot->drain_hasty = slot->drain_told = false;
 	slot->drain_by = 0;
+	slot->drain_why = NULL;
 	slot->behind = slot->asked = slot->check = slot->check_by = 0;
 	slot->ping = 0;
 	logs_know(slot);
@@ -219,7 +220,7 @@ slot_overdue(const struct slot *slot, uint64_t now, char why[64])
 	if (slot->behind != 0 && now > slot->behind + SLOT_FULL_TIME)
 		return "its channel was full for 2s";
 	if (slot->drain_by != 0 && now > slot->drain_by)
-		return "drain_timeout is over";
+		return slot->drain_why != NULL ? slot->drain_why : "drain_timeout is over";
 	if (!slot->was_ready && now > slot->since + SLOT_START_TIME)
 		return "was not ready within 10s";
 	if (slot->check_by != 0 && now > slot->check_by)

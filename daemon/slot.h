@@ -50,6 +50,7 @@ struct slot {
 	bool drain_hasty;  /* without waiting until its connections have moved */
 	bool drain_told;   /* and knows it */
 	uint64_t drain_by; /* else it is killed; 0 for never */
+	const char *drain_why; /* borrows; why then; NULL: because of drain_timeout */
 	unsigned logs_version; /* what of the logs it was told, or is being told, see logs_tell() */
 	unsigned logs_next;
 	uint32_t *files_told; /* owns; of each service the number of the file that it knows */

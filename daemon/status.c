@@ -175,37 +175,7 @@ status_workers(const struct master *master, uint64_t now)
 	return list;
 }
 
-/* ---- generations ---- */
-
-static json_t *
-status_generation(const struct generation *generation, uint64_t now)
-{
-	const struct stats *sum = generation->master->sum;
-	unsigned workers = 0;
-	uint64_t open = 0;
-
-	for (unsigned i = 0; i < generation->slot_count; i++) {
-		if (generation->slots[i].pid == 0)
-			continue;
-		workers++;
-		open += atomic_load(&stats_row(sum, generation->slots[i].id)->open);
-	}
-	return json_pack("{s:i, s:s, s:o, s:i, s:o}", "generation", (int)generation->number,
-	    "state", generation_state_name(generation->state), "age",
-	    status_seconds(generation->since, now), "workers", (int)workers, "connections",
-	    status_number(open));
-}
-
-static json_t *
-status_generations(const struct master *master, uint64_t now)
-{
-	const struct generation *generation;
-	json_t *list = json_array();
-
-	TAILQ_FOREACH (generation, &master->generations, entry)
-		json_array_append_new(list, status_generation(generation, now));
-	return list;
-}
+/* ---- reload ---- */
 
 static json_t *
 status_reload(const struct reload *reload)
@@ -333,6 +303,7 @@ const struct control_command status_commands[] = {
     {"services", status_answer_services, NULL, false},
     {"workers", status_answer_workers, NULL, false},
     {"instances", status_answer_instances, NULL, false},
+    {"generations", status_answer_generations, NULL, false},
     {"connections", listing_answer, NULL, true},
     {"config", settings_answer, NULL, false},
     {"stats", status_stats_answer, NULL, false},

@@ -13,6 +13,8 @@ extern const struct control_command status_commands[];
 
 /* ---- between the status's own files ---- */
 
+struct generation;
+struct master;
 struct service;
 struct stats;
 
@@ -28,6 +30,12 @@ json_t *status_pid(pid_t pid);
 json_t *status_number(uint64_t number);
 /* All counters by their names. */
 json_t *status_counters(const struct stats *stats);
+/* status_generation.c: a list with what is known of each, the oldest first. */
+json_t *status_generations(const struct master *master, uint64_t now);
+json_t *status_answer_generations(void *arg, const json_t *request, struct control_ask *ask);
+/* Requests under way in its workers, and connections that they have. */
+uint64_t status_under_way(const struct generation *generation);
+uint64_t status_connections(const struct generation *generation);
 /* A list with what is known of each instance. */
 json_t *status_instances(const struct service *service, uint64_t now);
 

@@ -8,8 +8,19 @@ _hostlerctl_ask()
 	for ((i = 1; i + 1 < ${#COMP_WORDS[@]}; i++)); do
 		[[ ${COMP_WORDS[i]} == --socket ]] && socket=(--socket "${COMP_WORDS[i + 1]}")
 	done
-	"${COMP_WORDS[0]}" "${socket[@]}" services --json 2>/dev/null |
-		sed -n 's/^      "name": "\([^"\\]*\)",*$/\1/p'
+	"${COMP_WORDS[0]}" "${socket[@]}" "$1" --json 2>/dev/null
+}
+
+_hostlerctl_services()
+{
+	_hostlerctl_ask services | sed -n 's/^      "name": "\([^"\\]*\)",*$/\1/p'
+}
+
+# Those that may be ended.
+_hostlerctl_old()
+{
+	_hostlerctl_ask generations |
+		sed -n '/"generation":/{N;s/.*: \([0-9]*\),\n.*"\(draining\|ending\)".*/\1/p;}'
 }
 
 _hostlerctl()
@@ -39,13 +50,16 @@ _hostlerctl()
 		'') choices+=' --version' ;;
 		reload) choices+=' --dry-run' ;;
 		stop) choices+=' --quick' ;;
+		generations) choices+=' --now' ;;
 		esac
 	else
 		case $place:$verb in
 		0:) choices="$verbs help" ;;
 		1:help) choices=$verbs ;;
 		1:verbose) choices='error warn info debug' ;;
-		1:scale) choices="workers $(_hostlerctl_ask)" ;;
+		1:generations) choices=end ;;
+		2:generations) choices=$(_hostlerctl_old) ;;
+		1:scale) choices="workers $(_hostlerctl_services)" ;;
 		esac
 	fi
 	mapfile -t COMPREPLY < <(compgen -W "$choices" -- "$word")

@@ -18,6 +18,7 @@
 #include "workers/program.h"
 #include "workers/proto.h"
 #include "workers/service.h"
+#include "workers/staying.h"
 #include "workers/take.h"
 #include "workers/worker_self.h"
 
@@ -104,6 +105,7 @@ worker_drain(struct worker *worker, bool hastily)
 	if (hastily)
 		give_stop(worker);
 	worker_drain_conns(worker, hastily);
+	staying_tell(worker);
 	worker_check_drained(worker);
 }
 
@@ -209,6 +211,8 @@ worker_on_tick(evutil_socket_t fd, short what, void *arg)
 			program_tick(worker->services[i].program);
 	worker_keep_fds(worker);
 	listener_tick(worker);
+	if (worker->draining)
+		staying_tell(worker);
 	take_tick(worker);
 	worker_check_drained(worker);
 }

@@ -45,12 +45,23 @@ def change_the_file(daemon, words):
     return path
 
 
+def leave_a_generation(daemon):
+    """The first one has a request under way for longer than the test takes."""
+    client = daemon.connect("upper").send(b"30000 x\n")
+    daemon.wait_service(lambda s: s["instances"][0]["state"] == "busy", "a busy instance")
+    daemon.configure({"upper": {"pipeline": 3}})
+    assert daemon.reload()["ok"]
+    return client
+
+
 @pytest.mark.parametrize("words", REQUESTS)
 def test_example(start, words):
     """Exactly the keys of the real reply, at every level; a refusal to the letter."""
-    daemon = start({"upper": harness.pool("sed -u s/x/y/", instances=1)})
+    daemon = start({"upper": harness.pool(harness.program("nap.py"), instances=1)})
     client = daemon.connect("upper")
-    assert client.ask(b"x") == b"y"
+    assert client.ask(b"0 x") == b"0 X"
+    if words in ("generations", "end_generation"):
+        client = leave_a_generation(daemon)
     path = change_the_file(daemon, words)
     reply = daemon.request(**REQUESTS[words])
     documented = REPLIES[words]

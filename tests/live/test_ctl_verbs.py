@@ -19,6 +19,11 @@ VERBS = {
     ("services",): ({"command": "services"}, "services"),
     ("workers",): ({"command": "workers"}, "workers"),
     ("instances",): ({"command": "instances"}, "instances"),
+    ("generations",): ({"command": "generations"}, "generations"),
+    ("generations", "end", "1"): (
+        {"command": "end_generation", "generation": 1, "now": False}, "end_generation"),
+    ("generations", "end", "1", "--now"): (
+        {"command": "end_generation", "generation": 1, "now": True}, "end_generation"),
     ("connections",): ({"command": "connections"}, "connections"),
     ("config",): ({"command": "config"}, "config"),
     ("version",): ({"command": "version"}, "version"),
@@ -124,7 +129,8 @@ def extreme(value, key=None):
         return value
     if key in ("all", "busy", "idle", "starting"):
         return 1024  # instances: there cannot be more
-    if isinstance(value, int) or key in ("pid", "rss", "pss", "cpu", "descriptors"):
+    if isinstance(value, int) or key in (
+            "pid", "rss", "pss", "cpu", "descriptors", "asking", "staying", "moving", "left"):
         return 4294967295
     if isinstance(value, float):
         return 1e200
@@ -174,14 +180,38 @@ def test_instances_say_their_last_line(fake):
         "  upper 0 said: listening\n")
 
 
+GENERATIONS = """\
+GENERATION  STATE     AGE  WORKERS  CONNS  NOW  LEFT
+         2  draining   3s        2      3    2   26s
+         3  running    3s        2     12    4     -
+  generation 2 waits for 2 connections with a request under way, 1 that cannot
+  move
+"""
+
+
 def test_status_tells_of_reloads(fake):
     reply = copy.deepcopy(REPLIES["status"])
-    reply["generations"].insert(0, {
-        "generation": 2, "state": "draining", "age": 3.0, "workers": 2, "connections": 5})
+    reply["generations"] = REPLIES["generations"]["generations"]
     reply["reload"]["last_error"] = "x.conf:3: [service a] queue: no"
-    assert ask(fake(line(reply)), "status").out.splitlines()[2:4] == [
-        "generation 2: draining, connections: 5",
-        "the last reload failed: x.conf:3: [service a] queue: no"]
+    head, table, _ = ask(fake(line(reply)), "status").out.split("\n\n", 2)
+    assert head.splitlines()[-1] == "the last reload failed: x.conf:3: [service a] queue: no"
+    assert table + "\n" == GENERATIONS
+
+
+@pytest.mark.parametrize("changes, text", [
+    ({"staying": 0, "connections": 2}, "2 connections with a request under way"),
+    ({"asking": 0, "connections": 1}, "1 connection that cannot move"),
+    ({"asking": 0, "staying": 0, "moving": 2}, "2 connections about to move"),
+    ({"moving": 7}, "2 connections with a request under way, 1 that cannot move, 7 about to move"),
+    ({"asking": 0, "staying": 0, "connections": 0}, "its workers to end"),
+    ({"state": "ending", "programs": 3, "left": None}, "its own programs to end: 3 left"),
+    ({"state": "starting", "left": None}, "its workers and programs to be ready"),
+])
+def test_what_a_generation_waits_for(fake, changes, text):
+    reply = copy.deepcopy(REPLIES["generations"])
+    reply["generations"][0].update(changes)
+    told = ask(fake(line(reply)), "generations").out.splitlines()[3:]
+    assert " ".join(map(str.strip, told)) == f"generation 2 waits for {text}"
 
 
 def test_connections_that_are_not_shown(fake):
@@ -220,6 +250,12 @@ def test_version_table(fake):
     (["scale", "workers", "3"], {"from": 2, "workers": 3}, "workers: 2 -> 3 until the next reload"),
     (["scale", "up", "9"], {"from": 2, "instances": 9},
      "instances of up: 2 -> 9 until the next reload"),
+    (["generations", "end", "7"],
+     {"generation": 7, "now": False, "connections": 1, "under_way": 2},
+     "generation 7 ends within a second: 1 connection, 2 requests under way"),
+    (["generations", "end", "7", "--now"],
+     {"generation": 7, "now": True, "connections": 2, "under_way": 1},
+     "generation 7 was ended at once: 2 connections cut, 1 request lost"),
 ])
 def test_sentences(fake, words, reply, text):
     assert ask(fake(line({"ok": True, **reply})), *words).out == text + "\n"
@@ -312,6 +348,13 @@ def test_slow_reload_says_what_it_waits_for(place, fake, state, text):
     (["scale", "workers", "-1"], "unknown option '-1'"),
     (["scale", "workers", "4294967296"], "scale: the second word must be a whole number"),
     (["scale", "workers", ""], "scale: the second word must be a whole number"),
+    (["status", "--now"], "status has no option --now"),
+    (["generations", "end"], "generations end: expects the number of a generation"),
+    (["generations", "end", "two"], "generations end: expects the number of a generation"),
+    (["generations", "end", "2", "3"], "unexpected argument '3'"),
+    (["generations", "fly"], "generations: expects nothing, or 'end' and the number"),
+    (["generations", "2", "3"], "generations: expects nothing, or 'end' and the number"),
+    (["generations", "--now"], "generations: expects nothing, or 'end' and the number"),
     (["verbose", "a", "b"], "unexpected argument 'b'"),
     (["verbose", b"\xff"], "verbose: the level must be"),
     (["help", "fly"], "unknown command 'fly'\nTry 'hostlerctl --help'."),
@@ -345,7 +388,7 @@ def test_examples_of_the_help(fake):
     ran = 0
     for words, (_, reply) in VERBS.items():
         text = Ctl(words[0], "--help").out.replace("\\\n", "")
-        for pipe in re.findall(rf"^  hostlerctl {words[0]} --json \| (jq .*?'.*?')", text,
+        for pipe in re.findall(rf"^  hostlerctl {' '.join(words)} --json \| (jq .*?'.*?')", text,
                                re.M | re.S):
             done = subprocess.run(["sh", "-c", pipe], input=line(REPLIES[reply]), timeout=30,
                                   capture_output=True)
@@ -395,6 +438,10 @@ def test_completion(fake):
     daemon = fake(line(reply))
     assert complete(["hostlerctl", "scale", ""], daemon.path) == ["workers", "upper", "lower"]
     assert complete(["hostlerctl", "--socket", str(daemon.path), "scale", "u"]) == ["upper"]
+    assert complete(["hostlerctl", "generations", ""]) == ["end"]
+    assert complete(["hostlerctl", "generations", "end", "--"])[-1] == "--now"
+    old = fake(line(REPLIES["generations"]), daemon.path.with_name("old.sock"))
+    assert complete(["hostlerctl", "generations", "end", ""], old.path) == ["2"]
 
 
 # ---- the real daemon ----
@@ -413,7 +460,7 @@ def test_real_verbs(start):
         return ctl.out
 
     for words in VERBS:
-        if words[0] not in ("stop", "scale"):
+        if words[0] not in ("stop", "scale") and "end" not in words:
             assert run(*words)
     assert f"127.0.0.1:{client.socket.getsockname()[1]}" in run("connections")
     assert "line 4" in run("config") or "line 5" in run("config")
