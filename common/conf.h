@@ -125,7 +125,8 @@ struct conf {
 	enum backend event_backend;
 	unsigned max_connections;
 	uint64_t shutdown_timeout, drain_timeout, worker_timeout;
-	uint64_t spin; /* of a worker before it sleeps */
+	unsigned rebalance, rebalance_rate; /* 1 for yes; connections a second */
+	uint64_t spin;                      /* of a worker before it sleeps */
 
 	struct conf_service *services; /* owns */
 	unsigned service_count;

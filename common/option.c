@@ -150,6 +150,13 @@ static const struct option option_table[] = {
 	.flags = OPTION_LIMIT,
 	.help = "How long the connections of workers that were replaced, by a reload or to have "
 		"fewer of them, may take to end what they have begun; then they are cut."},
+    {HOSTLER("rebalance", rebalance), CHOICE(option_answers), .fallback = "no",
+	.flags = OPTION_LIMIT,
+	.help = "Whether connections are moved away from a worker that has held far more than its "
+		"share for a second: a quarter more and 16. New ones are shared as they come; this "
+		"is for those that stay for long. hostlerctl rebalance does it once."},
+    {HOSTLER("rebalance_rate", rebalance_rate), COUNT(1, 1000000), .fallback = "1000",
+	.flags = OPTION_LIMIT, .help = "How many connections a second rebalance moves at most."},
     {HOSTLER("spin", spin), DURATION(0, MS), .fallback = "0", .example = "0.05ms",
 	.flags = OPTION_LIMIT,
 	.help = "How long a worker that ran out of work looks for more before it sleeps. It "

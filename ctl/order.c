@@ -1,6 +1,6 @@
 /*
- * The verbs that order something and print a sentence about what was begun: `reopen`, `stop`,
- * `verbose`, `scale`. Owns nothing beyond a call.
+ * The verbs that order something and print a sentence about what was begun: `rebalance`, `reopen`,
+ * `stop`, `verbose`, `scale`. Owns nothing beyond a call.
  */
 #include "ctl/order.h"
 
@@ -12,6 +12,13 @@
 #include <string.h>
 
 static const struct reply_field order_nothing[] = {
+    {NULL, REPLY_TEXT, NULL},
+};
+
+static const struct reply_field order_rebalance[] = {
+    {"moving", REPLY_COUNT, NULL},
+    {"connections", REPLY_COUNT, NULL},
+    {"workers", REPLY_COUNT, NULL},
     {NULL, REPLY_TEXT, NULL},
 };
 
@@ -32,6 +39,28 @@ static const struct reply_field order_scale[] = {
     {"from", REPLY_COUNT, NULL},
     {NULL, REPLY_TEXT, NULL},
 };
+
+/* ---- rebalance ---- */
+
+static void
+order_print_rebalance(const struct command_line *line, const json_t *reply)
+{
+	json_int_t moving = reply_count(reply, "moving");
+
+	(void)line;
+	if (moving == 0)
+		printf("the workers are even already\n");
+	else
+		printf("moving %lld of %lld connections between %lld workers\n", (long long)moving,
+		    (long long)reply_count(reply, "connections"),
+		    (long long)reply_count(reply, "workers"));
+}
+
+enum command_exit
+order_run_rebalance(const struct command_line *line)
+{
+	return command_show(line, "rebalance", order_rebalance, order_print_rebalance);
+}
 
 /* ---- reopen ---- */
 

@@ -4,6 +4,7 @@
 
 #include "ctl/command.h"
 
+enum command_exit order_run_rebalance(const struct command_line *line);
 enum command_exit order_run_reopen(const struct command_line *line);
 enum command_exit order_run_stop(const struct command_line *line);
 enum command_exit order_run_verbose(const struct command_line *line);

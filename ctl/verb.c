@@ -122,6 +122,15 @@ static const struct verb verb_table[] = {
 	"  hostlerctl scale workers 4\n"
 	"  hostlerctl scale upper 8\n",
 	0, 2, 2, order_run_scale},
+    {"rebalance", "", "even out how many connections each worker has",
+	"Moves connections from workers that have more than others to those, once, and\n"
+	"does not wait for it; 'hostlerctl workers' shows how many each has. No client\n"
+	"notices. Those that come are shared as they come, so this is for those that stay,\n"
+	"as after 'scale workers'. With rebalance = yes it happens by itself.\n"
+	"\n"
+	"Example:\n"
+	"  hostlerctl rebalance && hostlerctl workers\n",
+	0, 0, 0, order_run_rebalance},
     {"stop", "[--quick]", "stop the daemon",
 	"Begins to stop, as the signal TERM does: no new connections, what is under way\n"
 	"is answered, within shutdown_timeout. Prints what was begun and does not wait.\n"

@@ -300,6 +300,7 @@ master_turn(struct master *master)
 		next = master_sooner(next, generation_turn(generation, now));
 	}
 	next = master_sooner(next, reload_turn(master, now));
+	next = master_sooner(next, balance_turn(master, now));
 	next = master_sooner(next, mover_turn(master, now));
 	next = master_sooner(next, stop_turn(master, now));
 	next = master_sooner(next, collect_file_turn(master, now));

@@ -11,6 +11,7 @@
 #include "common/backend.h"
 #include "common/conf.h"
 #include "common/stats.h"
+#include "daemon/balance.h"
 #include "daemon/collect.h"
 #include "daemon/control.h"
 #include "daemon/generation.h"
@@ -73,6 +74,7 @@ struct master {
 	int wake_master;   /* owns; eventfd */
 	struct priv worker_priv;
 
+	struct balance balance;
 	struct guardian guardian;
 	uint64_t guardian_retry; /* when the next one may be tried */
 	struct stop stop;

@@ -9,6 +9,7 @@
 #include "common/option.h"
 #include "daemon/logs.h"
 #include "daemon/master.h"
+#include "daemon/mover.h"
 #include "daemon/status.h"
 
 #include <string.h>
@@ -123,6 +124,26 @@ order_scale(void *arg, const json_t *request, struct control_ask *ask)
 		return order_scale_service(
 		    arg, json_string_value(service), json_integer_value(instances));
 	return control_error("scale: expects workers, or service and instances");
+}
+
+/* ---- rebalance ---- */
+
+/* Says how many connections are to move, and does not wait for them. */
+static json_t *
+order_rebalance(void *arg, const json_t *request, struct control_ask *ask)
+{
+	struct master *master = arg;
+	uint64_t moving;
+
+	(void)request;
+	(void)ask;
+	if (master->stop.phase != STOP_NONE)
+		return control_error("hostlerd is stopping");
+	moving = mover_rebalance(master);
+	log_info("rebalance: %llu connections are to move", (unsigned long long)moving);
+	return control_done(json_pack("{s:o, s:o, s:i}", "moving", status_number(moving),
+	    "connections", status_number(status_connections(master->current)), "workers",
+	    (int)master->current->wanted));
 }
 
 /* ---- end_generation ---- */
@@ -248,6 +269,7 @@ order_verbose(void *arg, const json_t *request, struct control_ask *ask)
 const struct control_command order_commands[] = {
     {"reload", order_reload, order_reload_arguments, true},
     {"scale", order_scale, order_scale_arguments, false},
+    {"rebalance", order_rebalance, NULL, false},
     {"end_generation", order_end_generation, order_end_arguments, false},
     {"reopen", order_reopen, NULL, false},
     {"stop", order_stop, order_stop_arguments, false},

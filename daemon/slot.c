@@ -132,6 +132,8 @@ slot_reset(struct slot *slot, unsigned id)
 	slot->drain = slot->drain_hasty = slot->drain_told = false;
 	slot->drain_by = 0;
 	slot->drain_why = NULL;
+	slot->far_since = 0;
+	slot->gives_way = false;
 	slot->behind = slot->asked = slot->check = slot->check_by = 0;
 	slot->ping = 0;
 	logs_know(slot);

@@ -64,6 +64,8 @@ struct slot {
 	uint64_t surplus;      /* so many shall go to others although it stays */
 	uint64_t gives_next;   /* no order before */
 	bool gave_all;         /* what it still has cannot move */
+	uint64_t far_since;    /* since when it has held far more than its share; 0: not */
+	bool gives_way;        /* so it gives until it has its share, see balance.h */
 
 	uint64_t behind;    /* since when the channel is full; 0 when it is not */
 	uint64_t ping;      /* number of the newest PING */

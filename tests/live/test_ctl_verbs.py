@@ -38,6 +38,7 @@ VERBS = {
     ("scale", "workers", "3"): ({"command": "scale", "workers": 3}, "scale"),
     ("scale", "upper", "4"): (
         {"command": "scale", "service": "upper", "instances": 4}, "scale of a service"),
+    ("rebalance",): ({"command": "rebalance"}, "rebalance"),
     ("stats",): ({"command": "stats"}, "stats"),
 }
 each_verb = pytest.mark.parametrize("words", VERBS, ids=" ".join)
@@ -250,6 +251,10 @@ def test_version_table(fake):
     (["scale", "workers", "3"], {"from": 2, "workers": 3}, "workers: 2 -> 3 until the next reload"),
     (["scale", "up", "9"], {"from": 2, "instances": 9},
      "instances of up: 2 -> 9 until the next reload"),
+    (["rebalance"], {"moving": 150, "connections": 200, "workers": 4},
+     "moving 150 of 200 connections between 4 workers"),
+    (["rebalance"], {"moving": 0, "connections": 200, "workers": 4},
+     "the workers are even already"),
     (["generations", "end", "7"],
      {"generation": 7, "now": False, "connections": 1, "under_way": 2},
      "generation 7 ends within a second: 1 connection, 2 requests under way"),
@@ -426,7 +431,7 @@ def test_completion(fake):
     assert set(verb for verb, *_ in VERBS) <= set(verbs)
     assert complete(["hostlerctl", ""]) == [*verbs, "help"]
     assert complete(["hostlerctl", "con"]) == ["connections", "config"]
-    assert complete(["hostlerctl", "help", "re"]) == ["reload", "reopen"]
+    assert complete(["hostlerctl", "help", "re"]) == ["reload", "reopen", "rebalance"]
     assert complete(["hostlerctl", "--json", "ver"]) == ["verbose", "version"]
     assert complete(["hostlerctl", "status", ""]) == []
     assert complete(["hostlerctl", "reload", "--d"]) == ["--dry-run"]
