@@ -125,8 +125,8 @@ static const struct verb verb_table[] = {
     {"rebalance", "", "even out how many connections each worker has",
 	"Moves connections from workers that have more than others to those, once, and\n"
 	"does not wait for it; 'hostlerctl workers' shows how many each has. No client\n"
-	"notices. Those that come are shared as they come, so this is for those that stay,\n"
-	"as after 'scale workers'. With rebalance = yes it happens by itself.\n"
+	"notices. Those that come are shared as they come, so this is for those that\n"
+	"stay, as after 'scale workers'. With rebalance = yes it happens by itself.\n"
 	"\n"
 	"Example:\n"
 	"  hostlerctl rebalance && hostlerctl workers\n",
