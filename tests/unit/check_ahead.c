@@ -189,9 +189,36 @@ static void
 be_cheap(void)
 {
 	conf.concurrency = CONF_CONCURRENCY_AUTO;
-	for (int i = 0; i < 1000; i++)
-		pace_note(&program.pace, CLOCK_MS / 100, 1);
+	program.pace = (struct pace){.mean = 10000, .known = 64};
 }
+
+/* Of ten instances one is this worker's now, and has been answered: its part is a tenth, at least
+ * one. */
+START_TEST(test_part)
+{
+	be_cheap();
+	program.instances = 10;
+	TAILQ_INIT(&program.held);
+	links[0].inside = 0;
+	wait_too(21);
+	program_send_ahead(&program, &links[0]);
+	assert_given(4, 1, 1);
+	while (program.waiting_count > 1) {
+		program_stop_waiting(&program, TAILQ_FIRST(&program.waiting));
+		next_req++;
+	}
+	links[0].inside = 0;
+	program_send_ahead(&program, &links[0]);
+	ck_assert_uint_eq(links[0].given, 5);
+	ck_assert_uint_eq(program.waiting_count, 0);
+	/* Before it was told of any instance it does not divide by none. */
+	program.instances = 0;
+	wait_too(9);
+	links[0].inside = 0;
+	program_send_ahead(&program, &links[0]);
+	ck_assert_uint_eq(links[0].given, 14);
+}
+END_TEST
 
 /* Where one more instance may be started, what waits is what calls it. */
 START_TEST(test_hungry)
@@ -244,6 +271,7 @@ main(void)
 	tcase_add_test(cases, test_a_fixed_number_is_kept_to);
 	tcase_add_test(cases, test_many_at_once);
 	tcase_add_test(cases, test_one_at_a_time);
+	tcase_add_test(cases, test_part);
 	tcase_add_test(cases, test_hungry);
 	tcase_add_test(cases, test_after_a_break);
 	tcase_add_test(cases, test_running);
