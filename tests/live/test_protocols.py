@@ -200,7 +200,10 @@ def test_a_reader_that_stopped_is_cut(start):
     client = daemon.connect()
     client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
     hose = Hose(client, b"x" * 1000 + b"\n")
-    wait_for(lambda: not hose.send(0.1), "the connection cut", 8)
+    # The reset lies outside a window that shrank, so this side learns of it by its next probe of the
+    # other's window, and these become rare: the daemon knows better.
+    wait_for(lambda: not hose.send(0.1) or daemon.service()["connections"] == 0,
+             "the connection cut", 8)
     daemon.wait_service(lambda s: s["connections"] == 0, "no connection")
     assert daemon.counters()["slow_cut"] == 1
 
