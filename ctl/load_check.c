@@ -270,6 +270,8 @@ load_check_on_right(
 	check->counts.right++;
 	if (due < check->since)
 		return LOAD_FOUND_RIGHT;
+	if (now - due > check->latency.max)
+		check->slowest = due;
 	histogram_add(&check->latency, now - due);
 	if (check->due)
 		histogram_add(&check->latency_sent, now - made);

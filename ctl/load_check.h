@@ -82,6 +82,7 @@ struct load_check {
 	struct histogram latency;      /* from when the request was due */
 	struct histogram latency_sent; /* from when it was made; only if that may be later */
 	uint64_t since;                /* a time */
+	uint64_t slowest;              /* a time; when the request of the longest latency was due */
 	bool any;                      /* every reply is right but one that says it is an error */
 	uint64_t waiting;              /* requests without an outcome */
 	uint64_t spoiled;              /* requests whose outcome was a wrong reply */

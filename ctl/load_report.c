@@ -137,6 +137,13 @@ load_report_opening(const struct load_run *run)
 	return run->opened_all > 0 ? run->opened_all - run->started : 0;
 }
 
+/* ", at 3.512 s": so long after the first measured request. */
+static void
+load_report_moment(const struct load_run *run, uint64_t moment, FILE *out)
+{
+	fprintf(out, ", at %.3f s", (double)load_run_since(run, moment) / (double)CLOCK_SECOND);
+}
+
 static void
 load_report_latency(const char *name, const struct histogram *latency, FILE *out)
 {
@@ -144,14 +151,14 @@ load_report_latency(const char *name, const struct histogram *latency, FILE *out
 
 	fprintf(out, "%-14s", name);
 	if (latency->count == 0) {
-		fputs(" -\n", out);
+		fputs(" -", out);
 		return;
 	}
 	for (size_t i = 0; i < LOAD_REPORT_PERCENTILES; i++)
 		fprintf(out, " %s %s,", load_report_percentiles[i].label,
 		    load_report_time(
 			histogram_percentile(latency, load_report_percentiles[i].percent), text));
-	fprintf(out, " max %s\n", load_report_time(latency->max, text));
+	fprintf(out, " max %s", load_report_time(latency->max, text));
 }
 
 /* Whether waiting for a connection with room shows in what is printed of the latency. */
@@ -195,12 +202,16 @@ static void
 load_report_latencies(const struct load_run *run, FILE *out)
 {
 	load_report_latency("latency", &run->check.latency, out);
+	if (run->check.latency.count > 0)
+		load_report_moment(run, run->check.slowest, out);
+	fputs("\n", out);
 	if (!load_report_differs(run))
 		return;
 	fputs(
 	    "               from when a request was due; counted from when it was sent instead:\n",
 	    out);
 	load_report_latency("  from sending", &run->check.latency_sent, out);
+	fputs("\n", out);
 }
 
 /* What the figures leave out or were made with. */
@@ -292,11 +303,24 @@ load_report_expected(const struct load_options *options, FILE *out)
 		fprintf(out, " with status %u", options->expect_status);
 }
 
+static void
+load_report_gap(const struct load_run *run, FILE *out)
+{
+	char text[LOAD_REPORT_TIME];
+
+	fprintf(out, "%-14s %12s   longest time without any reply", "gap",
+	    load_report_time(run->gap.longest, text));
+	load_report_moment(run, run->gap.since, out);
+	fprintf(out, "; without a right one %s", load_report_time(run->gap_right.longest, text));
+	load_report_moment(run, run->gap_right.since, out);
+	fputs("\n", out);
+}
+
 void
 load_report_table(const struct load_run *run, FILE *out)
 {
 	const struct load_options *options = run->options;
-	char address[ADDR_TEXT_MAX], text[LOAD_REPORT_TIME];
+	char address[ADDR_TEXT_MAX];
 
 	fputs(addr_format(&options->address, address), out);
 	load_report_asked(options, out);
@@ -309,9 +333,7 @@ load_report_table(const struct load_run *run, FILE *out)
 	fprintf(out, "%-14s %12.0f right replies/s\n", "rate", load_report_rate(run));
 	load_report_schedule(run, out);
 	load_report_latencies(run, out);
-	fprintf(out, "%-14s %12s   longest time without any reply", "gap",
-	    load_report_time(run->gap, text));
-	fprintf(out, ", without a right one %s\n", load_report_time(run->gap_right, text));
+	load_report_gap(run, out);
 	load_report_connections(run, out);
 	load_report_notes(run, out);
 	if (options->histogram)

@@ -153,6 +153,22 @@ load_report_json_settings(const struct load_run *run)
 	return object;
 }
 
+/* The longest gaps, and when they and the longest latency were. */
+static void
+load_report_json_moments(const struct load_run *run, json_t *object)
+{
+	json_object_set_new(object, "gap", load_report_json_time(run->gap.longest));
+	json_object_set_new(
+	    object, "gap_at", load_report_json_time(load_run_since(run, run->gap.since)));
+	json_object_set_new(object, "gap_right", load_report_json_time(run->gap_right.longest));
+	json_object_set_new(object, "gap_right_at",
+	    load_report_json_time(load_run_since(run, run->gap_right.since)));
+	json_object_set_new(
+	    object, "slowest_at", load_report_json_time(load_run_since(run, run->check.slowest)));
+	json_object_set_new(object, "measured_at",
+	    json_real((double)run->measured_at.tv_sec + (double)run->measured_at.tv_nsec / 1e9));
+}
+
 void
 load_report_json(const struct load_run *run, FILE *out)
 {
@@ -172,8 +188,7 @@ load_report_json(const struct load_run *run, FILE *out)
 	json_object_set_new(object, "cpu", json_real(load_report_cpu(run)));
 	json_object_set_new(object, "seconds", json_real(load_run_seconds(run)));
 	json_object_set_new(object, "rate", json_real(load_report_rate(run)));
-	json_object_set_new(object, "gap", load_report_json_time(run->gap));
-	json_object_set_new(object, "gap_right", load_report_json_time(run->gap_right));
+	load_report_json_moments(run, object);
 	json_object_set_new(object, "opening", load_report_json_time(load_report_opening(run)));
 	json_object_set_new(object, "interrupted", json_boolean(run->interrupted));
 	json_object_set_new(object, "status", json_integer(load_report_status(run)));

@@ -158,10 +158,12 @@ load_run_measure(struct load_run *run, uint64_t now)
 {
 	struct timeval duration = load_run_timeval(run->options->duration);
 
-	run->measured = run->last_reply = run->last_right = now;
+	run->measured = run->last_reply = now;
+	clock_gettime(CLOCK_REALTIME, &run->measured_at);
 	run->check.since = run->options->warmup > 0 ? now : 0;
 	run->warming = run->check.counts.requests;
-	run->gap = run->gap_right = 0;
+	load_gap_begin(&run->gap, now);
+	load_gap_begin(&run->gap_right, now);
 	run->cpu = load_run_cpu();
 	load_rate_restart(run);
 	if (run->options->duration > 0)
@@ -188,7 +190,7 @@ load_run_begin(struct load_run *run, uint64_t now)
 	if (run->sending || run->stopping)
 		return;
 	run->sending = true;
-	run->began = run->last_reply = run->last_right = now;
+	run->began = now;
 	run->check.since = UINT64_MAX;
 	if (run->options->warmup > 0)
 		event_add(run->warmup, &warmup);
@@ -231,25 +233,15 @@ load_run_on_open(struct load_run *run, struct load_conn *conn)
 	load_pace(run, now);
 }
 
-/* The time since `last` was without what is counted there. */
-static void
-load_run_see_gap(uint64_t *gap, uint64_t last, uint64_t now)
-{
-	if (now > last && now - last > *gap)
-		*gap = now - last;
-}
-
 void
 load_run_on_replies(struct load_run *run, bool right, uint64_t now)
 {
 	if (run->finishing)
 		return;
-	load_run_see_gap(&run->gap, run->last_reply, now);
 	run->last_reply = now;
-	if (right) {
-		load_run_see_gap(&run->gap_right, run->last_right, now);
-		run->last_right = now;
-	}
+	load_gap_see(&run->gap, now);
+	if (right)
+		load_gap_see(&run->gap_right, now);
 	if (run->check.waiting == 0)
 		load_run_look(run, now);
 }
@@ -431,8 +423,8 @@ load_run_close(struct load_run *run)
 	}
 	load_progress_end(run);
 	if (run->measured > 0) {
-		load_run_see_gap(&run->gap, run->last_reply, run->ended);
-		load_run_see_gap(&run->gap_right, run->last_right, run->ended);
+		load_gap_see(&run->gap, run->ended);
+		load_gap_see(&run->gap_right, run->ended);
 	}
 }
 
@@ -460,6 +452,12 @@ load_run_seconds(const struct load_run *run)
 	uint64_t end = run->last_reply > run->stopped ? run->last_reply : run->stopped;
 
 	return run->measured == 0 ? 0 : (double)(end - run->measured) / (double)CLOCK_SECOND;
+}
+
+uint64_t
+load_run_since(const struct load_run *run, uint64_t moment)
+{
+	return run->measured > 0 && moment > run->measured ? moment - run->measured : 0;
 }
 
 static void

@@ -7,6 +7,7 @@
 
 #include "ctl/load_check.h"
 #include "ctl/load_conn.h"
+#include "ctl/load_gap.h"
 #include "ctl/load_options.h"
 #include "ctl/load_progress.h"
 #include "ctl/load_rate.h"
@@ -16,6 +17,7 @@
 #include <event2/event.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <time.h>
 
 /* All times are values of clock_now(); 0: not yet. */
 struct load_run {
@@ -53,16 +55,17 @@ struct load_run {
 	unsigned samples;  /* wrong replies shown */
 	int connect_errno; /* why the last connection could not be opened */
 
-	uint64_t started;    /* the run */
-	uint64_t opened_all; /* every first attempt had ended */
-	uint64_t began;      /* sending */
-	uint64_t measured;   /* the warm-up had ended, or there was none */
-	uint64_t stopped;    /* sending */
-	uint64_t ended;      /* waiting for replies */
-	uint64_t last_reply, last_right;
-	uint64_t gap;       /* nanoseconds; the longest time without a reply */
-	uint64_t gap_right; /* nanoseconds; the longest time without a right one */
-	uint64_t last_open; /* when a connection was open last */
+	uint64_t started;            /* the run */
+	uint64_t opened_all;         /* every first attempt had ended */
+	uint64_t began;              /* sending */
+	uint64_t measured;           /* the warm-up had ended, or there was none */
+	uint64_t stopped;            /* sending */
+	uint64_t ended;              /* waiting for replies */
+	struct timespec measured_at; /* `measured` by the clock on the wall */
+	uint64_t last_reply;
+	struct load_gap gap;       /* without any reply */
+	struct load_gap gap_right; /* without a right one */
+	uint64_t last_open;        /* when a connection was open last */
 
 	uint64_t opened, reconnected;
 	uint64_t ends[LOAD_CONN_REASONS];
@@ -77,6 +80,8 @@ int load_run(struct load_run *run, const struct load_options *options);
 void load_run_free(struct load_run *run);
 /* Seconds from the first measured request until sending stopped and the last reply was there. */
 double load_run_seconds(const struct load_run *run);
+/* Nanoseconds from the first measured request to a moment of the run; 0 for one before it. */
+uint64_t load_run_since(const struct load_run *run, uint64_t moment);
 
 /* For load_conn.c: */
 void load_run_on_open(struct load_run *run, struct load_conn *conn);

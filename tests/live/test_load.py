@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import signal
 import socket
 import subprocess
@@ -178,6 +179,9 @@ def test_table():
     assert rows["wrong"][0] == rows["duplicate"][0] == rows["overdue"][0] == "0"
     assert {"time", "rate", "latency", "gap", "connections"} <= set(rows)
     assert "p99.9" in process.stdout
+    moment = r", at \d+\.\d\d\d s"
+    assert re.search(f" max [^,]+{moment}$", rows["latency"][1])
+    assert re.search(f"any reply{moment}; without a right one [^,]+{moment}$", rows["gap"][1])
 
 
 @pytest.mark.parametrize(

@@ -169,10 +169,15 @@ def test_gap():
         await client.send(message)
         await echo(client)
 
+    before = time.time()
     with Peer(behave) as peer:
         result = run("--count", 20, peer.address)
     assert result.counts() == {"right": 20}
     assert 0.39 < result.all["gap"] < 2
+    # The gap begins with the first reply, and so does the request that waits.
+    assert 0 < result.all["gap_at"] == result.all["gap_right_at"] < result.all["seconds"] - 0.39
+    assert result.all["slowest_at"] == pytest.approx(result.all["gap_at"], abs=0.02)
+    assert before < result.all["measured_at"] < time.time() - result.all["seconds"]
     assert result.all["latency"]["max"] == pytest.approx(result.all["gap"], abs=0.02)
     assert result.all["latency"]["p50"] < 0.2
 
@@ -335,3 +340,4 @@ def test_gap_without_right_replies():
     assert result.counts().keys() == {"right", "error"}
     assert 0.38 < result.all["gap_right"] < 0.9
     assert result.all["gap"] < 0.3
+    assert 0.15 < result.all["gap_right_at"] < 0.6
