@@ -1,238 +1,160 @@
 #!/usr/bin/python3
 """What a reload costs clients: hostlerd beside nginx and haproxy, in one run, with one client.
 
-Each server is started on a free port of the loopback with a configuration in a temporary folder,
-asked by hostler-load, and told to reload 20 times in 10 seconds, each time with a configuration
-that differs a little, so that new workers take over from old ones. Two loads:
+Each server is started on a free port of the loopback with a configuration in a temporary folder and
+asked by hostler-load for so many seconds, while something happens to it so many times:
 
+  nothing     nothing, twice in each round: what two runs differ by that do not differ
+  reload      it reloads, and its configuration differs a little each time, so that new workers
+              take over from old ones
+  other       the same, and only another service has changed: it gets a new pool
+  upgrade     hostlerctl upgrade
+  rebalance   hostlerctl rebalance
+
+What a server, or this hostlerd, cannot do is left out, with the reason. Three loads:
+
+  keep    64 clients that keep their connections, ask again at once, and never connect again
   new     16 clients that open a connection for each request
-  keep    64 clients that keep their connections, ask again as soon as they have the reply, and
-          connect again when the server ends a connection that owes them nothing
+  again   as keep, but look whether the server has closed before they ask, and connect again then;
+          for those who end connections
 
-A server that is not installed is left out, with the reason. The rounds are interleaved: every
-server under every load, then all again. Figures are medians; where the rounds differ in what went
-wrong, (least-most) stands behind.
+The rounds are interleaved: everything once, then all again from another beginning. Figures are
+medians; where rounds differ in what went wrong, (least-most) stands behind. `gap` is the longest time
+in which no client got a reply; `more` is by how much it was longer than in the run of the same round
+in which nothing happened.
 
-Exit status 1 when hostlerd gave a wrong reply, refused a connection, left a request on a new
-connection unanswered, or did not reload as often as it was told to, in any round.
+Exit status 1 when in any round hostlerd gave a wrong reply, refused a connection, broke a request,
+closed a connection, or did not do what it was told as often as it was told.
 """
 
 import argparse
 import contextlib
 import json
-import os
 import pathlib
 import platform
-import re
-import shutil
-import signal
-import socket
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 
-import proctree
-
-BUILD = pathlib.Path(os.environ.get("HOSTLER_BUILD", ".")).resolve()
-CPUS = len(os.sched_getaffinity(0))
-PATIENCE = 20  # seconds until a server that should be there, or gone, is a failure
+import figures
+import reload_servers
+from reload_servers import BUILD, CPUS, PATIENCE, Hostlerd
 
 LOADS = {
+    "keep": ["--connections", "64"],
     "new": ["--connections", "16", "--new-connection"],
-    "keep": ["--connections", "64", "--reconnect"],
+    "again": ["--connections", "64", "--reconnect"],
 }
 
-UPPER = """\
-import sys
-for message in sys.stdin.buffer:
-    sys.stdout.buffer.write(message.upper())
-    sys.stdout.buffer.flush()
-"""
+
+# ---- what happens: a function of the server and of how often it was called before ----
 
 
-class Server:
-    """One server in its folder. A subclass says how it is configured, started and told to reload."""
-
-    name = program = None
-    asking = []  # options of hostler-load
-
-    def __init__(self, folder, port):
-        self.folder = folder
-        self.port = port
-        self.process = None
-
-    @classmethod
-    def missing(cls):
-        """Why it cannot be measured, or None."""
-        return None if shutil.which(cls.program) else f"{cls.program} is not installed"
-
-    @classmethod
-    def version(cls):
-        done = subprocess.run(
-            [shutil.which(cls.program), *cls.asks_version], capture_output=True, text=True
-        )
-        return re.search(r"\d+\.\d+\.\d+", done.stdout + done.stderr).group()
-
-    def log(self):
-        return (self.folder / "log").read_text(errors="replace")
-
-    def start(self):
-        self.configure(0)
-        with (self.folder / "log").open("w") as log:
-            self.process = subprocess.Popen(
-                self.command(), cwd=self.folder, stdin=subprocess.DEVNULL, stdout=log, stderr=log
-            )
-        wait_for(self.answers, f"{self.name} listens: {self.log()}")
-
-    def answers(self):
-        if self.process.poll() is not None:
-            raise RuntimeError(f"{self.name} ended: {self.log()}")
-        try:
-            socket.create_connection(("127.0.0.1", self.port), 1).close()
-        except OSError:
-            return False
-        return True
-
-    def stop(self):
-        if self.process:
-            proctree.end(self.process, PATIENCE)
+def nothing(server, number):
+    pass
 
 
-class Hostlerd(Server):
-    program = "hostlerd"
-    asks_version = ["-V"]
-    service = ""
-
-    @classmethod
-    def missing(cls):
-        return None if (BUILD / "hostlerd").exists() else f"no {BUILD}/hostlerd"
-
-    @classmethod
-    def version(cls):
-        done = subprocess.run([BUILD / "hostlerd", "-V"], capture_output=True, text=True)
-        return re.search(r"\d+\.\d+\.\d+", done.stdout).group()
-
-    def configure(self, number):
-        # An unchanged file would leave everything as it is: that costs nothing and shows nothing.
-        replace(
-            self.folder / "hostler.conf",
-            f"[hostler]\nworkers = {CPUS}\ncontrol = {self.folder}/control\n"
-            f"[service bench]\nlisten = 127.0.0.1:{self.port}\nprotocol = line\n"
-            f"idle_timeout = {300 + number % 2}s\n{self.service}",
-        )
-
-    def command(self):
-        (self.folder / "upper.py").write_text(UPPER)
-        return [BUILD / "hostlerd", "-f", "hostler.conf"]
-
-    def reload(self):
-        self.process.send_signal(signal.SIGHUP)
-
-    def reloads(self):
-        done = subprocess.run(
-            [BUILD / "hostlerctl", "status", "--json", "--socket", self.folder / "control"],
-            capture_output=True, text=True, timeout=PATIENCE,
-        )  # fmt: skip
-        return json.loads(done.stdout)["generation"] - 1
+def reload(server, number):
+    server.configure(own=number + 1)
+    server.reload()
 
 
-class HostlerdEcho(Hostlerd):
-    name = "hostlerd echo"
-    service = "handler = echo\n"
-    asking = ["--expect", "echo"]
+def other(server, number):
+    server.configure(other=number + 1)
+    server.reload()
 
 
-class HostlerdPool(Hostlerd):
-    name = "hostlerd pool"
-    service = f"handler = program\ncommand = python3 upper.py\ninstances = {CPUS}\n"
-    asking = ["--expect", "upper"]
+def upgrade(server, number):
+    return server.ask("upgrade")
 
 
-class Nginx(Server):
-    name = program = "nginx"
-    asks_version = ["-v"]
-    asking = ["--protocol", "http", "--expect", "echo"]
-
-    def configure(self, number):
-        # By default a connection is closed after 1000 requests, which is no matter of reloads.
-        replace(
-            self.folder / "nginx.conf",
-            f"daemon off;\npid nginx.pid;\nerror_log stderr notice;\nworker_processes {CPUS};\n"
-            "events { worker_connections 1024; }\n"
-            "http {\n  access_log off;\n  keepalive_requests 1000000000;\n"
-            f"  keepalive_timeout {300 + number % 2}s;\n"
-            f"  server {{ listen 127.0.0.1:{self.port} backlog=4096;\n"
-            "    location / { default_type text/plain; return 200 $args; } }\n}\n",
-        )
-
-    def command(self, *more):
-        return ["nginx", "-p", self.folder, "-c", "nginx.conf", "-e", "stderr", *more]
-
-    def reload(self):
-        subprocess.run(self.command("-s", "reload"), check=True, capture_output=True)
-
-    def reloads(self):
-        return len(re.findall(r"\d: reconfiguring$", self.log(), re.MULTILINE))
+def rebalance(server, number):
+    return server.ask("rebalance")
 
 
-class Haproxy(Server):
-    name = program = "haproxy"
-    asks_version = ["-v"]
-    asking = ["--protocol", "http", "--expect", "echo"]
+class Row:
+    """Something that happens `times` times; under which loads to hostlerd, and under which to others."""
 
-    def configure(self, number):
-        replace(
-            self.folder / "haproxy.cfg",
-            f"global\n  nbthread {CPUS}\n"
-            f"  stats socket {self.folder}/stats mode 600 level admin expose-fd listeners\n"
-            "defaults\n  mode http\n  timeout connect 5s\n  timeout server 30s\n"
-            f"  timeout client {300 + number % 2}s\n"
-            f"frontend bench\n  bind 127.0.0.1:{self.port} backlog 4096\n  maxconn 1000\n"
-            "  http-request return status 200 content-type text/plain lf-string %[query]\n",
-        )
+    def __init__(self, happens, times, peers=(), name=None):
+        self.happens, self.times, self.peers = happens, times, peers
+        self.name = name or happens.__name__
 
-    def command(self):
-        return ["haproxy", "-W", "-S", self.folder / "master", "-f", "haproxy.cfg"]
+    def fits(self, kind, load):
+        return load in (["keep", "new"] if issubclass(kind, Hostlerd) else self.peers)
 
-    def reload(self):
-        self.process.send_signal(signal.SIGUSR2)
-
-    def reloads(self):
-        return len(re.findall(r"New worker .* forked", self.log())) - 1
+    def missing(self):
+        """Why this hostlerd cannot do it, or None."""
+        if self.happens not in (upgrade, rebalance):
+            return None
+        done = subprocess.run([BUILD / "hostlerctl", "help", self.name], capture_output=True)
+        return f"hostlerctl has no {self.name}" if done.returncode else None
 
 
-SERVERS = [HostlerdEcho, HostlerdPool, Nginx, Haproxy]
+FIRST = "nothing"
+ROWS = [
+    Row(nothing, 0, ["new", "again"]),
+    Row(nothing, 0, ["new", "again"], name="nothing again"),
+    Row(reload, 20, LOADS),
+    Row(other, 20),
+    Row(upgrade, 5),
+    Row(rebalance, 20),
+]
 
 
-def replace(path, text):
-    """Never half a file where a server may read it."""
-    new = path.with_suffix(".new")
-    new.write_text(text)
-    new.rename(path)
+# ---- one run ----
 
 
-def wait_for(condition, what):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        if time.monotonic() > deadline:
-            raise RuntimeError(f"never: {what}")
-        time.sleep(0.01)
+def let_happen(server, row, times, seconds, client):
+    """Returns when it happened, by the clock on the wall, and how often a command succeeded."""
+    moments, asked = [], []
+    begin = time.monotonic() + 0.5
+    for number in range(times):
+        # The pace is what is measured, so the clock decides, not the server.
+        time.sleep(max(0, begin + number * seconds / times - time.monotonic()))
+        if client.poll() is not None:  # nobody is connected any more
+            break
+        moments.append(time.time())
+        asked.append(row.happens(server, number))
+    said = [one.communicate(timeout=PATIENCE)[0] for one in asked if one]
+    for one, words in zip(filter(None, asked), said):
+        if one.returncode:
+            print(f"{row.name}: {words.strip()}", file=sys.stderr)
+    return moments, sum(one.returncode == 0 for one in asked if one)
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+def since_last(moments, moment):
+    """Seconds from the last of them before it; None where none is."""
+    before = [one for one in moments if one <= moment]
+    return moment - before[-1] if before else None
 
 
-def measure(kind, load, reloads, seconds):
-    """One server under one load; returns what is counted."""
-    pause = seconds / reloads
+def account(result):
+    """What is told of a run of hostler-load."""
+    requests, connections = result["requests"], result["connections"]
+    if requests["outcomes"] != requests["requests"]:
+        raise RuntimeError(f"the account does not add up: {requests}")
+    ended = connections["closed_idle"] + connections["closed_by_peer"]
+    return {
+        "rate": result["rate"],
+        "wrong": sum(requests[key] for key in ("wrong", "duplicate", "overdue", "error")),
+        "refused": connections["refused"] + connections["failed"] + connections["timed_out"]
+        + requests["unsent"],
+        "broken": requests["broken"],
+        # One request at most is under way on a connection, and breaks with it.
+        "closed": max(0, ended - requests["broken"]),
+        "gap": result["gap"],
+        "worst": result["latency"]["max"],
+        "seconds": result["seconds"],
+    }  # fmt: skip
+
+
+def measure(kind, load, row, times, seconds):
+    """One server under one load while one thing happens; returns what is counted."""
     with contextlib.ExitStack() as stack:
         folder = pathlib.Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="reload-")))
-        server = kind(folder, free_port())
+        server = kind(folder)
         stack.callback(server.stop)
         server.start()
         client = subprocess.Popen(
@@ -241,119 +163,151 @@ def measure(kind, load, reloads, seconds):
             stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         stack.callback(client.kill)
-        begin = time.monotonic() + 0.5
-        for number in range(reloads):
-            # The pace of reloads is what is measured, so the clock decides, not the server.
-            time.sleep(max(0, begin + number * pause - time.monotonic()))
-            server.configure(number + 1)
-            server.reload()
+        moments, succeeded = let_happen(server, row, times, seconds, client)
         result = json.loads(client.communicate(timeout=seconds + 60)[0])
-        done = server.reloads()
-    requests, connections = result["requests"], result["connections"]
-    if requests["outcomes"] != requests["requests"]:
-        raise RuntimeError(f"the account does not add up: {requests}")
+        done = succeeded if row.happens in (upgrade, rebalance) else server.reloads()
     return {
-        "reloads": done,
-        "right": requests["right"],
-        "error": requests["error"],
-        "wrong": requests["wrong"] + requests["duplicate"] + requests["overdue"],
-        "refused": connections["refused"] + connections["failed"] + connections["timed_out"],
-        "unsent": requests["unsent"],
-        "broken": requests["broken"] - requests["broken_new"],
-        "new": requests["broken_new"],
-        "told": connections["closed_idle"],
-        "gap": result["gap_right"],
-        "p99": result["latency"]["p99"],
+        **account(result),
+        "told": len(moments),
+        "done": done,
+        # For whoever looks for the cause of a gap.
+        "gap_after": since_last(moments, result["measured_at"] + result["gap_at"]),
+        "worst_after": since_last(moments, result["measured_at"] + result["slowest_at"]),
     }
 
 
-COLUMNS = [
-    ("reloads", "reloads"),
-    ("right", "right replies"),
-    ("error", "errors"),
-    ("wrong", "wrong"),
-    ("refused", "refused"),
-    ("unsent", "unsent"),
-    ("new", "unanswered, new connection"),
-    ("broken", "broken, kept connection"),
-    ("told", "told to reconnect"),
-    ("gap", "longest gap"),
-    ("p99", "99 % faster than"),
-]
+# ---- all of them ----
 
 
-def figure(key, values):
-    middle = statistics.median(values)
-    if key in ("gap", "p99"):
-        return f"{middle * 1000:.1f} ms"
-    text = f"{middle:.0f}"
-    if key not in ("right", "told") and min(values) != max(values):
-        text += f" ({min(values)}-{max(values)})"
-    return text
+def plan(kinds, rows, loads):
+    return [
+        (kind, load, row) for kind in kinds for load in loads for row in rows if row.fits(kind, load)
+    ]
 
 
-def table(rounds):
+def run(options, kinds, rows):
+    """{"server, load, row": [a dictionary for each round]}"""
+    found = {}
+    todo = plan(kinds, rows, options.load)
+    for number in range(options.rounds):
+        for place in range(len(todo)):
+            kind, load, row = todo[(place + number * 7) % len(todo)]
+            key = f"{kind.name}, {load}, {row.name}"
+            print(f"round {number + 1}, {place + 1} of {len(todo)}: {key}", file=sys.stderr)
+            times = min(row.times, options.times)
+            found.setdefault(key, []).append(measure(kind, load, row, times, options.seconds))
+    return found
+
+
+def by_how_much(found, key):
+    """Round by round, how much longer the gap was than without; empty where that was not measured."""
+    name, load, row = key.split(", ")
+    plain = found.get(f"{name}, {load}, {FIRST}", [])
+    return [] if row == FIRST else [one["gap"] - base["gap"] for one, base in zip(found[key], plain)]
+
+
+def counted(found, key):
+    values = [one[key] for one in found]
+    text = f"{statistics.median(values):.0f}"
+    return text if min(values) == max(values) else f"{text} ({min(values)}-{max(values)})"
+
+
+def milliseconds(values, sign=""):
+    return f"{statistics.median(values) * 1000:{sign}.1f} ms" if values else "-"
+
+
+HEADS = ["load", "server", "what happens", "times", "requests/s", "wrong", "refused", "broken",
+         "closed", "gap", "more", "worst latency"]  # fmt: skip
+
+
+def table(found):
     """The lines of a Markdown table."""
-    heads = ["load", "server", *(head for _, head in COLUMNS)]
-    rows = [heads, ["---"] * len(heads)]
+    rows = []
     for load in LOADS:
-        for kind in SERVERS:
-            found = rounds.get((kind.name, load))
-            if found:
-                cells = [figure(key, [one[key] for one in found]) for key, _ in COLUMNS]
-                rows.append([load, kind.name, *cells])
-    return ["| " + " | ".join(row) + " |" for row in rows]
-
-
-def faults(rounds, reloads):
-    for (name, load), found in rounds.items():
-        for one in found:
-            if not name.startswith("hostlerd"):
+        for key, runs in found.items():
+            name, under, row = key.split(", ")
+            if under != load:
                 continue
-            if one["reloads"] != reloads:
-                yield f"{name}, {load}: {one['reloads']} reloads instead of {reloads}"
-            for key in ("wrong", "refused", "new", "unsent"):
-                if one[key] > 0:
-                    yield f"{name}, {load}: {key} {one[key]}"
+            rows.append([
+                load, name, row, counted(runs, "done"),
+                f"{statistics.median(one['rate'] for one in runs):.0f}",
+                *(counted(runs, count) for count in ("wrong", "refused", "broken", "closed")),
+                milliseconds([one["gap"] for one in runs]),
+                milliseconds(by_how_much(found, key), "+"),
+                milliseconds([one["worst"] for one in runs]),
+            ])  # fmt: skip
+    return figures.markdown(HEADS, rows)
 
 
-def main():
+def faults(found):
+    for key, runs in found.items():
+        for one in runs:
+            if not key.startswith("hostlerd"):
+                continue
+            if one["done"] != one["told"]:
+                yield f"{key}: {one['done']} instead of {one['told']}"
+            for count in ("wrong", "refused", "broken", "closed"):
+                if one[count] > 0:
+                    yield f"{key}: {count} {one[count]}"
+
+
+def parse():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--reloads", type=int, default=20)
-    parser.add_argument("--seconds", type=float, default=10, help="for all the reloads of a run")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--times", type=int, default=20, help="at most, in a run (default 20)")
+    parser.add_argument("--seconds", type=float, default=10, help="in which it all happens (default 10)")
     parser.add_argument("--only", action="append", metavar="WORD", help="servers named so")
-    parser.add_argument("--json", action="store_true", help="every round, instead of the table")
+    parser.add_argument("--load", action="append", choices=LOADS, help="only this one")
+    parser.add_argument("--happens", action="append", metavar="WORD", help="only rows named so")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="every run goes there too")
+    parser.add_argument("--show", metavar="FILE", type=pathlib.Path, action="append", default=[],
+                        help="measure nothing, show the runs of such files together")  # fmt: skip
     options = parser.parse_args()
-    kinds = []
-    for kind in SERVERS:
-        if options.only and not any(word in kind.name for word in options.only):
+    options.load = options.load or list(LOADS)
+    return options
+
+
+def choose(all_of_them, words):
+    """Those named so that can be measured; says why others cannot."""
+    chosen = []
+    for one in all_of_them:
+        if words and not any(one.name.startswith(word) for word in words):
             continue
-        reason = kind.missing()
+        reason = one.missing()
         if reason:
-            print(f"skipped {kind.name}: {reason}", file=sys.stderr)
+            print(f"skipped {one.name}: {reason}", file=sys.stderr)
         else:
-            kinds.append(kind)
-    rounds = {}
-    for number in range(options.rounds):
-        for load in LOADS:
-            for kind in kinds:
-                print(f"round {number + 1}: {kind.name}, {load}", file=sys.stderr)
-                one = measure(kind, load, options.reloads, options.seconds)
-                rounds.setdefault((kind.name, load), []).append(one)
-    if options.json:
-        print(json.dumps({f"{name}, {load}": found for (name, load), found in rounds.items()}))
+            chosen.append(one)
+    return chosen
+
+
+def recall(paths):
+    found = {}
+    for path in paths:
+        for key, runs in json.loads(path.read_text()).items():
+            found.setdefault(key, []).extend(runs)
+    return found
+
+
+def main():
+    options = parse()
+    kinds = choose(reload_servers.ALL, options.only)
+    if options.show:
+        found = recall(options.show)
     else:
+        found = run(options, kinds, choose(ROWS, options.happens))
         versions = {kind.program: kind.version() for kind in kinds}
         print(
             f"{', '.join(f'{name} {version}' for name, version in versions.items())};"
             f" {CPUS} CPUs, Linux {platform.release()};"
-            f" {options.reloads} reloads in {options.seconds:g} s, {options.rounds} rounds\n"
+            f" {options.seconds:g} s, {options.rounds} rounds\n"
         )
-        print("\n".join(table(rounds)))
-    wrong = list(faults(rounds, options.reloads))
+    print("\n".join(table(found)))
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=1))
+    wrong = list(faults(found))
     print("\n".join(wrong), file=sys.stderr, end="\n" if wrong else "")
     return 1 if wrong else 0
 
