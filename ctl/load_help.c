@@ -36,6 +36,7 @@ const char load_options_help[] =
     "  --progress            a line a second on standard error, even if it is no terminal\n"
     "  --histogram           draw the latency below the table\n"
     "  --json                print one JSON object instead of the table\n"
+    "  --gaps TIME           with the longest gap of each TIME\n"
     "  -h, --help            this text\n"
     "\n"
     "TIME carries a unit: 500ms, 10s, 2m, 1h.\n"

@@ -62,6 +62,7 @@ enum {
 	OPTION_PER_REQUEST,
 	OPTION_RECONNECT,
 	OPTION_HOLD,
+	OPTION_GAPS,
 	OPTION_JSON
 };
 
@@ -89,6 +90,7 @@ static const struct option load_options_table[] = {
     {"reconnect", no_argument, NULL, OPTION_RECONNECT},
     {"hold", no_argument, NULL, OPTION_HOLD},
     {"json", no_argument, NULL, OPTION_JSON},
+    {"gaps", required_argument, NULL, OPTION_GAPS},
     {"help", no_argument, NULL, 'h'},
     {NULL, 0, NULL, 0},
 };
@@ -304,6 +306,8 @@ load_options_set_value(struct load_options *options, int option, const char *nam
 		return load_options_set_duration(name, text, &options->timeout);
 	case OPTION_CONNECT_TIMEOUT:
 		return load_options_set_duration(name, text, &options->connect_timeout);
+	case OPTION_GAPS:
+		return load_options_set_duration(name, text, &options->slice);
 	case OPTION_EXPECT_STATUS:
 		good = load_options_set_number(name, text, UNIT_COUNT, 200, 599, &number);
 		options->expect_status = (unsigned)number;
@@ -404,6 +408,8 @@ load_options_check(struct load_options *options, int argc, char **argv)
 	if ((uint64_t)options->connections * options->depth > LOAD_OPTIONS_WAITING_MAX)
 		return load_options_wrong(
 		    "--connections times --depth is more than %" PRIu64, LOAD_OPTIONS_WAITING_MAX);
+	if (options->slice > 0 && !options->json)
+		return load_options_wrong("--gaps needs --json");
 	if (options->duration == 0 && options->count == 0)
 		options->duration = 10 * CLOCK_SECOND;
 	return true;

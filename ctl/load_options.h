@@ -57,6 +57,7 @@ struct load_options {
 	bool reconnect;
 	bool hold; /* every connection is opened before the first request */
 	bool json;
+	uint64_t slice; /* of which the gaps are told; 0: of none */
 	bool progress;  /* even if standard error is no terminal */
 	bool histogram; /* below the table */
 };

@@ -150,7 +150,19 @@ load_report_json_settings(const struct load_run *run)
 	json_object_set_new(object, "per_request", json_boolean(options->per_request));
 	json_object_set_new(object, "reconnect", json_boolean(options->reconnect));
 	json_object_set_new(object, "hold", json_boolean(options->hold));
+	json_object_set_new(object, "gaps", load_report_json_time(options->slice));
 	return object;
+}
+
+/* One for each slice; none without --gaps. */
+static json_t *
+load_report_json_gaps(const struct load_gap *gap)
+{
+	json_t *array = json_array();
+
+	for (unsigned i = 0; i < gap->count; i++)
+		json_array_append_new(array, load_report_json_time(gap->slices[i]));
+	return array;
 }
 
 /* The longest gaps, and when they and the longest latency were. */
@@ -160,6 +172,7 @@ load_report_json_moments(const struct load_run *run, json_t *object)
 	json_object_set_new(object, "gap", load_report_json_time(run->gap.longest));
 	json_object_set_new(
 	    object, "gap_at", load_report_json_time(load_run_since(run, run->gap.since)));
+	json_object_set_new(object, "gaps", load_report_json_gaps(&run->gap));
 	json_object_set_new(object, "gap_right", load_report_json_time(run->gap_right.longest));
 	json_object_set_new(object, "gap_right_at",
 	    load_report_json_time(load_run_since(run, run->gap_right.since)));

@@ -433,6 +433,7 @@ load_run(struct load_run *run, const struct load_options *options)
 {
 	memset(run, 0, sizeof(*run));
 	run->options = options;
+	run->gap.width = options->slice;
 	run->rate.fd = -1;
 	if (load_limit_raise(options->connections) == -1 || load_expect_open(run) == -1 ||
 	    load_run_open_events(run) == -1)
@@ -484,6 +485,7 @@ load_run_free(struct load_run *run)
 	load_check_close(&run->check);
 	load_wire_close(&run->wire);
 	load_texts_free(&run->texts);
+	load_gap_free(&run->gap);
 	free(run->conns);
 	free(run->input);
 	free(run->output);

@@ -205,6 +205,7 @@ def test_table():
         (["--duration", "10", "80"], "with a unit"),
         (["--count", "0", "80"], "from 1"),
         (["--depth", "2", "--per-request", "80"], "exclude each other"),
+        (["--gaps", "10ms", "80"], "--gaps needs --json"),
         (["nowhere:80"], "nowhere"),
         (["0"], "port 0"),
         (["--frobnicate", "80"], "frobnicate"),

@@ -171,9 +171,11 @@ def test_gap():
 
     before = time.time()
     with Peer(behave) as peer:
-        result = run("--count", 20, peer.address)
+        result = run("--count", 20, "--gaps", "50ms", peer.address)
     assert result.counts() == {"right": 20}
     assert 0.39 < result.all["gap"] < 2
+    assert result.all["gaps"][int(result.all["gap_at"] / 0.05)] == result.all["gap"]
+    assert result.all["gaps"].count(0) >= 6  # where the gap goes on
     # The gap begins with the first reply, and so does the request that waits.
     assert 0 < result.all["gap_at"] == result.all["gap_right_at"] < result.all["seconds"] - 0.39
     assert result.all["slowest_at"] == pytest.approx(result.all["gap_at"], abs=0.02)

@@ -70,6 +70,39 @@ START_TEST(what_was_before_the_beginning_is_forgotten)
 }
 END_TEST
 
+START_TEST(a_gap_belongs_to_the_slice_in_which_it_began)
+{
+	static const uint64_t times[] = {1010, 1030, 1099, 1400, 1405, 1450};
+
+	gap.width = 100;
+	load_gap_begin(&gap, 1000);
+	see(times, 6);
+	ck_assert_uint_eq(gap.count, 5);
+	ck_assert_uint_eq(gap.slices[0], 301);
+	for (unsigned i = 1; i < 4; i++)
+		ck_assert_uint_eq(gap.slices[i], 0);
+	ck_assert_uint_eq(gap.slices[4], 45);
+	load_gap_begin(&gap, 2000);
+	ck_assert_uint_eq(gap.count, 0);
+	load_gap_see(&gap, 2001);
+	ck_assert_uint_eq(gap.slices[0], 1);
+	load_gap_free(&gap);
+}
+END_TEST
+
+START_TEST(slices_are_bounded)
+{
+	gap.width = 1;
+	load_gap_begin(&gap, 0);
+	load_gap_see(&gap, UINT64_MAX / 2);
+	load_gap_see(&gap, UINT64_MAX);
+	ck_assert_uint_eq(gap.count, LOAD_GAP_SLICES);
+	ck_assert_uint_eq(gap.slices[0], UINT64_MAX / 2);
+	ck_assert_uint_eq(gap.slices[LOAD_GAP_SLICES - 1], UINT64_MAX - UINT64_MAX / 2);
+	load_gap_free(&gap);
+}
+END_TEST
+
 int
 main(void)
 {
@@ -81,6 +114,8 @@ main(void)
 	tcase_add_test(test, the_first_of_equals_stays);
 	tcase_add_test(test, time_does_not_run_backwards);
 	tcase_add_test(test, what_was_before_the_beginning_is_forgotten);
+	tcase_add_test(test, a_gap_belongs_to_the_slice_in_which_it_began);
+	tcase_add_test(test, slices_are_bounded);
 	suite_add_tcase(suite, test);
 	return help_run(suite);
 }
