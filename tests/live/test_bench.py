@@ -57,6 +57,12 @@ def test_a_gap_is_held_against_the_run_of_the_same_round():
     assert reload.since_last([10.0, 20.0], 9.0) is None
 
 
+def test_a_gap_is_near_what_it_follows():
+    gaps = [0.0] * 100  # of 10 ms each
+    gaps[10], gaps[49], gaps[65], gaps[66] = 0.001, 0.003, 0.002, 0.5
+    assert reload.longest_near([0.105, 0.5, 0.9, 2.0], gaps) == [0.001, 0.003, 0]
+
+
 def test_what_broke_is_not_counted_as_closed():
     requests = dict.fromkeys("requests outcomes wrong duplicate overdue error unsent".split(), 0)
     connections = {"refused": 1, "failed": 2, "timed_out": 3, "closed_idle": 4, "closed_by_peer": 5}
