@@ -1,7 +1,7 @@
 /*
- * Counters and times in shared memory. Owns two anonymous shared mappings, made before the first
- * fork; the handle around them is private to each process. Never locks: each row has one writer,
- * and a reader may see a total that is a moment old.
+ * Counters and times in shared memory. Owns a memfd and its mapping, made before the first fork;
+ * the handle around them is private to each process. Never locks: each row has one writer, and a
+ * reader may see a total that is a moment old.
  */
 #include "common/stats.h"
 
@@ -9,7 +9,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must work between processes");
 
@@ -22,46 +25,113 @@ static const struct {
 #undef X
 };
 
-static size_t
-stats_rows_size(const struct stats *stats)
+/* What stands in front: whoever maps the memory again looks whether it is laid out as his own. */
+struct stats_head {
+	_Alignas(64) uint64_t layout;
+	uint64_t workers;
+};
+
+/* FNV-1a. */
+static uint64_t
+stats_mix(uint64_t sum, const void *bytes, size_t length)
 {
-	return stats->workers * sizeof(struct stats_row) + sizeof(struct stats_shared);
+	for (size_t i = 0; i < length; i++)
+		sum = (sum ^ ((const unsigned char *)bytes)[i]) * UINT64_C(0x100000001b3);
+	return sum;
+}
+
+/* Another one as soon as a counter or a span comes, goes or moves, or anything has another size. */
+static uint64_t
+stats_layout(void)
+{
+	static const size_t sizes[] = {sizeof(struct stats_row), sizeof(struct stats_shared),
+	    sizeof(struct stats_time), HISTOGRAM_SIZE};
+	uint64_t sum = stats_mix(UINT64_C(0xcbf29ce484222325), sizes, sizeof(sizes));
+
+	for (unsigned i = 0; i < COUNTER_COUNT; i++)
+		sum = stats_mix(sum, stats_counters[i].name, strlen(stats_counters[i].name) + 1);
+	for (unsigned i = 0; i < STATS_SPANS; i++)
+		sum = stats_mix(sum, stats_span_name(i), strlen(stats_span_name(i)) + 1);
+	return sum;
 }
 
 static size_t
-stats_times_size(const struct stats *stats)
+stats_pages(size_t size)
 {
-	return (stats->workers + 1) * sizeof(struct stats_times); /* no mapping is empty */
+	return (size + 4095) & ~(size_t)4095;
+}
+
+static size_t
+stats_rows_size(unsigned workers)
+{
+	return workers * sizeof(struct stats_row) + sizeof(struct stats_shared);
+}
+
+static size_t
+stats_size(unsigned workers)
+{
+	return 4096 + stats_pages(stats_rows_size(workers)) + workers * sizeof(struct stats_times);
+}
+
+/* A handle of the memory behind `fd`, which it takes over; NULL with errno. */
+static struct stats *
+stats_map(int fd, unsigned workers, int kind)
+{
+	size_t size = stats_size(workers);
+	char *base = mmap(NULL, size, PROT_READ | PROT_WRITE, kind, fd, 0);
+	struct stats *stats;
+
+	if (base == MAP_FAILED)
+		return NULL;
+	stats = mem_alloc(1, sizeof(*stats));
+	*stats = (struct stats){.workers = workers, .holders = 1, .fd = fd, .other = -1};
+	stats->head = (struct stats_head *)(void *)base;
+	stats->rows = (struct stats_row *)(void *)(base + 4096);
+	stats->shared = (struct stats_shared *)(void *)(stats->rows + workers);
+	stats->times =
+	    (struct stats_times *)(void *)(base + 4096 + stats_pages(stats_rows_size(workers)));
+	return stats;
 }
 
 /* Pages come into being when they are first touched; most of the times' never are. */
-static void *
-stats_map(size_t size)
-{
-	void *memory = mmap(
-	    NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	return memory != MAP_FAILED ? memory : NULL;
-}
-
 struct stats *
 stats_new(unsigned workers)
 {
-	struct stats *stats = mem_alloc(1, sizeof(*stats));
+	int fd = memfd_create("hostler-stats", MFD_CLOEXEC), reason;
+	struct stats *stats = NULL;
 
-	stats->workers = workers;
-	stats->holders = 1;
-	stats->rows = stats_map(stats_rows_size(stats));
-	stats->times = stats_map(stats_times_size(stats));
-	if (stats->rows == NULL || stats->times == NULL) {
-		int reason = errno;
-
-		stats_free(stats);
-		errno = reason;
-		return NULL;
+	if (fd >= 0 && ftruncate(fd, (off_t)stats_size(workers)) == 0)
+		stats = stats_map(fd, workers, MAP_SHARED);
+	if (stats != NULL) {
+		*stats->head = (struct stats_head){stats_layout(), workers};
+		return stats;
 	}
-	stats->shared = (struct stats_shared *)(void *)(stats->rows + workers);
-	return stats;
+	reason = errno;
+	if (fd >= 0)
+		close(fd);
+	errno = reason;
+	return NULL;
+}
+
+struct stats *
+stats_attach(int fd, unsigned workers, bool is_trial)
+{
+	struct stats *stats;
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
+		return NULL;
+	errno = EPROTO;
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size != stats_size(workers))
+		return NULL;
+	stats = stats_map(fd, workers, is_trial ? MAP_PRIVATE : MAP_SHARED);
+	if (stats == NULL ||
+	    (stats->head->layout == stats_layout() && stats->head->workers == workers))
+		return stats;
+	stats->fd = -1;
+	stats_free(stats);
+	errno = EPROTO;
+	return NULL;
 }
 
 struct stats *
@@ -76,10 +146,11 @@ stats_free(struct stats *stats)
 {
 	if (stats == NULL || --stats->holders > 0)
 		return;
-	if (stats->rows != NULL)
-		munmap(stats->rows, stats_rows_size(stats));
-	if (stats->times != NULL)
-		munmap(stats->times, stats_times_size(stats));
+	munmap(stats->head, stats_size(stats->workers));
+	if (stats->fd >= 0)
+		close(stats->fd);
+	if (stats->other >= 0)
+		close(stats->other);
 	free(stats);
 }
 

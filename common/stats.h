@@ -101,16 +101,27 @@ struct stats_times {
 	struct stats_time times[STATS_OUTCOMES][STATS_SPANS];
 };
 
+struct stats_head; /* stats.c */
+
 struct stats {
 	unsigned workers;
 	unsigned holders;
-	struct stats_row *rows;      /* owns; shared mapping, one for each worker id */
-	struct stats_times *times;   /* owns; shared mapping, one for each worker id */
-	struct stats_shared *shared; /* in the mapping of rows, behind them */
+	int fd;                      /* owns; the memory */
+	int other;                   /* owns; what it took the place of, see state.h; -1 for none */
+	struct stats_head *head;     /* owns; the shared mapping begins here */
+	struct stats_row *rows;      /* in it, one for each worker id */
+	struct stats_shared *shared; /* in it, behind the rows */
+	struct stats_times *times;   /* in it, one for each worker id */
 };
 
 /* Maps zeroed shared memory, to be inherited by fork. NULL with errno when there is none. */
 struct stats *stats_new(unsigned workers);
+/*
+ * Maps memory of stats_new() again, as after an execve(2); takes `fd` over unless it returns NULL
+ * with errno: EPROTO where it is laid out in another way, or for another number of workers. A trial
+ * sees what is there, and what it changes nobody else sees.
+ */
+struct stats *stats_attach(int fd, unsigned workers, bool is_trial);
 /* One more owner; each calls stats_free(). Returns its argument. */
 struct stats *stats_hold(struct stats *stats);
 /* The last owner unmaps it. */

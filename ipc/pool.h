@@ -16,7 +16,8 @@
 
 #define POOL_WORKERS_MAX 1024 /* worker ids; three times the largest worker count at most */
 #define POOL_SLOTS_MAX   1024
-#define POOL_TRACE       4096 /* grants remembered */
+#define POOL_QUEUE_MAX   (1 << 20) /* tickets */
+#define POOL_TRACE       4096      /* grants remembered */
 
 /* What the pool is made for. What of it is in force is told by pool_set_queue(), pool_set_slots().
  */
@@ -56,6 +57,14 @@ struct pool;
 
 /* The one process that made the pool, and every fork of it, reach it through this handle. */
 struct pool *pool_new(const struct pool_shape *shape); /* NULL with errno */
+/*
+ * Maps the memory of a pool again, as after an execve(2); takes `fd` over unless it returns NULL
+ * with errno: EPROTO where it is no pool of that shape, or one that is laid out in another way. In
+ * a trial what is changed is seen by this process and its forks alone.
+ */
+struct pool *pool_open(int fd, const struct pool_shape *shape, bool is_trial);
+/* What pool_open() needs: the descriptor, which stays the pool's, and *shape. */
+int pool_memory(const struct pool *pool, struct pool_shape *shape);
 void pool_free(struct pool *pool);
 /* Starts over, as after pool_new(), with the bounds in force. Only when no worker is alive. */
 void pool_reset(struct pool *pool);

@@ -11,16 +11,29 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "commit words must be lock-free");
 
 static int
+pool_init_mutex(pthread_mutex_t *mutex)
+{
+	pthread_mutexattr_t attr;
+	int error;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
+	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
+	error = pthread_mutex_init(mutex, &attr);
+	pthread_mutexattr_destroy(&attr);
+	return error;
+}
+
+static int
 pool_init(struct pool *pool)
 {
 	struct pool_books *books = pool->books;
-	pthread_mutexattr_t attr;
-	int error;
 
 	pool->head->magic = POOL_MAGIC;
 	pool->head->layout = POOL_LAYOUT;
@@ -28,14 +41,9 @@ pool_init(struct pool *pool)
 	atomic_store(&pool->head->used, pool->shape.slots);
 	books->head = books->tail = books->spare = POOL_NONE;
 	books->next_arrival = 1;
-	pthread_mutexattr_init(&attr);
-	pthread_mutexattr_setpshared(&attr, PTHREAD_PROCESS_SHARED);
-	pthread_mutexattr_setrobust(&attr, PTHREAD_MUTEX_ROBUST);
-	error = pthread_mutex_init(&books->mutex, &attr);
-	pthread_mutexattr_destroy(&attr);
+	errno = pool_init_mutex(&books->mutex);
 	pool->mutex_kind = books->mutex.__data.__kind;
-	errno = error;
-	return error == 0 ? 0 : -1;
+	return errno == 0 ? 0 : -1;
 }
 
 static size_t
@@ -44,36 +52,106 @@ pool_align(size_t size)
 	return (size + 4095) & ~(size_t)4095;
 }
 
+/* Where everything lies in a pool of that shape. */
+static size_t
+pool_place(const struct pool_shape *shape, char *base, struct pool *pool)
+{
+	size_t books = pool_align(sizeof(struct pool_head));
+	size_t slots = books + pool_align(sizeof(struct pool_books));
+	size_t line = slots + pool_align(shape->slots * sizeof(struct pool_slot));
+
+	/* Requests that come back unwritten need a cell beside those in the line. */
+	pool->cells = shape->queue + shape->slots * shape->batch;
+	pool->size = line + pool_align(pool->cells * sizeof(struct pool_cell));
+	if (base == NULL)
+		return pool->size;
+	pool->head = (struct pool_head *)(void *)base;
+	pool->books = (struct pool_books *)(void *)(base + books);
+	pool->slots = (struct pool_slot *)(void *)(base + slots);
+	pool->line = (struct pool_cell *)(void *)(base + line);
+	return pool->size;
+}
+
+static bool
+pool_map(struct pool *pool, int kind)
+{
+	char *base = mmap(NULL, pool->size, PROT_READ | PROT_WRITE, kind, pool->fd, 0);
+
+	if (base == MAP_FAILED)
+		return false;
+	pool_place(&pool->shape, base, pool);
+	return true;
+}
+
 struct pool *
 pool_new(const struct pool_shape *shape)
 {
 	struct pool *pool = mem_alloc(1, sizeof(*pool));
-	size_t head = pool_align(sizeof(struct pool_head));
-	size_t books = pool_align(sizeof(struct pool_books));
-	size_t slots = pool_align(shape->slots * sizeof(struct pool_slot));
-	char *base = MAP_FAILED;
 
 	pool->shape = *shape;
-	/* Requests that come back unwritten need a cell beside those in the line. */
-	pool->cells = shape->queue + shape->slots * shape->batch;
-	pool->size = head + books + slots + pool_align(pool->cells * sizeof(struct pool_cell));
+	pool_place(shape, NULL, pool);
 	pool->told = mem_alloc(shape->slots, sizeof(*pool->told));
 	pool->fd = memfd_create("hostler-pool", MFD_CLOEXEC);
-	if (pool->fd >= 0 && ftruncate(pool->fd, (off_t)pool->size) == 0)
-		base = mmap(NULL, pool->size, PROT_READ | PROT_WRITE, MAP_SHARED, pool->fd, 0);
-	if (base == MAP_FAILED) {
-		pool_free(pool);
+	if (pool->fd >= 0 && ftruncate(pool->fd, (off_t)pool->size) == 0 &&
+	    pool_map(pool, MAP_SHARED) && pool_init(pool) == 0)
+		return pool;
+	pool_free(pool);
+	return NULL;
+}
+
+/* What the mutex of a pool is when nobody has scribbled on it. */
+static int
+pool_find_kind(void)
+{
+	struct pool_books *books = mem_alloc(1, sizeof(*books));
+	int kind = pool_init_mutex(&books->mutex) == 0 ? books->mutex.__data.__kind : -1;
+
+	free(books);
+	return kind;
+}
+
+static bool
+pool_shape_is_sane(const struct pool_shape *shape)
+{
+	return shape->slots >= 1 && shape->slots <= POOL_SLOTS_MAX &&
+	       shape->queue <= POOL_QUEUE_MAX && shape->batch >= 1 &&
+	       shape->batch <= POOL_QUEUE_MAX / POOL_SLOTS_MAX && shape->workers >= 1 &&
+	       shape->workers <= POOL_WORKERS_MAX;
+}
+
+struct pool *
+pool_open(int fd, const struct pool_shape *shape, bool is_trial)
+{
+	struct pool *pool;
+	struct stat st;
+
+	if (fstat(fd, &st) != 0)
 		return NULL;
-	}
-	pool->head = (struct pool_head *)(void *)base;
-	pool->books = (struct pool_books *)(void *)(base + head);
-	pool->slots = (struct pool_slot *)(void *)(base + head + books);
-	pool->line = (struct pool_cell *)(void *)(base + head + books + slots);
-	if (pool_init(pool) != 0) {
-		pool_free(pool);
+	errno = EPROTO;
+	if (!pool_shape_is_sane(shape) || !S_ISREG(st.st_mode))
 		return NULL;
+	pool = mem_alloc(1, sizeof(*pool));
+	pool->shape = *shape;
+	pool->fd = fd;
+	pool->mutex_kind = pool_find_kind();
+	if ((size_t)st.st_size == pool_place(shape, NULL, pool) &&
+	    pool_map(pool, is_trial ? MAP_PRIVATE : MAP_SHARED)) {
+		if (pool->head->magic == POOL_MAGIC && pool->head->layout == POOL_LAYOUT) {
+			pool->told = mem_alloc(shape->slots, sizeof(*pool->told));
+			return pool;
+		}
+		errno = EPROTO;
 	}
-	return pool;
+	pool->fd = -1;
+	pool_free(pool);
+	return NULL;
+}
+
+int
+pool_memory(const struct pool *pool, struct pool_shape *shape)
+{
+	*shape = pool->shape;
+	return pool->fd;
 }
 
 void
