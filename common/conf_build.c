@@ -428,9 +428,8 @@ conf_build_place(struct conf_build *build)
 	return true;
 }
 
-bool
-conf_build_start(struct conf_build *build, const char *file, const char *control_default,
-    struct conf_errors *errors)
+void
+conf_build_empty(struct conf_build *build, const char *file, struct conf_errors *errors)
 {
 	*build = (struct conf_build){.file = file, .errors = errors};
 	*errors = (struct conf_errors){0};
@@ -439,6 +438,13 @@ conf_build_start(struct conf_build *build, const char *file, const char *control
 	build->conf->gid = CONF_NO_ID;
 	conf_build_grow(build->conf, 1);
 	conf_build_defaults(build, CONF_HOSTLER);
+}
+
+bool
+conf_build_start(struct conf_build *build, const char *file, const char *control_default,
+    struct conf_errors *errors)
+{
+	conf_build_empty(build, file, errors);
 	if (control_default != NULL)
 		conf_build_set(build, CONF_HOSTLER, option_find(OPTION_HOSTLER, "control"),
 		    control_default, 0);

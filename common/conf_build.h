@@ -52,6 +52,8 @@ struct conf_build {
  */
 bool conf_build_start(struct conf_build *build, const char *file, const char *control_default,
     struct conf_errors *errors);
+/* The same without either: relative paths belong nowhere then. */
+void conf_build_empty(struct conf_build *build, const char *file, struct conf_errors *errors);
 /* Ends it: the configuration if nothing was wrong, else NULL. Frees the rest. */
 struct conf *conf_build_end(struct conf_build *build);
 /* One service more, with the defaults; returns its section. At most CONF_SERVICES_MAX. */
