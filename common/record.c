@@ -122,6 +122,20 @@ record_claim(struct record_reader *reader, int fd)
 	return true;
 }
 
+bool
+record_has(const struct record_reader *reader, int fd)
+{
+	return fd >= 0 && (size_t)fd / 8 < reader->taken_size &&
+	       (reader->taken[fd / 8] & 1 << fd % 8) != 0;
+}
+
+void
+record_disown(const struct record_reader *reader, int *fd)
+{
+	if (record_has(reader, *fd))
+		*fd = -1;
+}
+
 static bool
 record_read_fd(struct record_reader *reader, const json_t *value, const char *name, int *fd)
 {

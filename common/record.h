@@ -84,6 +84,10 @@ bool record_take_fd(struct record_reader *reader, const json_t *object, const ch
 /* A list of descriptors, -1 among them; they go to the first `count` of `fds`. */
 bool record_take_fds(
     struct record_reader *reader, const json_t *object, const char *name, int *fds, size_t count);
+/* Whether it was taken: then it belongs to who wrote it down. */
+bool record_has(const struct record_reader *reader, int fd);
+/* Forgets one that was. */
+void record_disown(const struct record_reader *reader, int *fd);
 json_t *record_fds(const int *fds, size_t count);
 /* Calls `each` for every descriptor that is named anywhere in it, but -1. */
 void record_each_fd(const json_t *value, void (*each)(void *arg, int fd), void *arg);

@@ -134,6 +134,14 @@ stats_attach(int fd, unsigned workers, bool is_trial)
 	return NULL;
 }
 
+void
+stats_forget_other(struct stats *stats)
+{
+	if (stats->other >= 0)
+		close(stats->other);
+	stats->other = -1;
+}
+
 struct stats *
 stats_hold(struct stats *stats)
 {
@@ -149,8 +157,7 @@ stats_free(struct stats *stats)
 	munmap(stats->head, stats_size(stats->workers));
 	if (stats->fd >= 0)
 		close(stats->fd);
-	if (stats->other >= 0)
-		close(stats->other);
+	stats_forget_other(stats);
 	free(stats);
 }
 

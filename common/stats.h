@@ -122,6 +122,8 @@ struct stats *stats_new(unsigned workers);
  * sees what is there, and what it changes nobody else sees.
  */
 struct stats *stats_attach(int fd, unsigned workers, bool is_trial);
+/* Lets go of what it took the place of. */
+void stats_forget_other(struct stats *stats);
 /* One more owner; each calls stats_free(). Returns its argument. */
 struct stats *stats_hold(struct stats *stats);
 /* The last owner unmaps it. */

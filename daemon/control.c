@@ -164,8 +164,8 @@ control_listen(struct control *control, char *why, size_t why_size)
 	return true;
 }
 
-struct control *
-control_open(struct event_base *base, const struct control_setup *setup, char *why, size_t why_size)
+static struct control *
+control_new(struct event_base *base, const struct control_setup *setup)
 {
 	const struct control_tables tables = {setup->tables, setup->arg};
 	struct control *control = mem_alloc(1, sizeof(*control));
@@ -174,15 +174,29 @@ control_open(struct event_base *base, const struct control_setup *setup, char *w
 	control->setup = *setup;
 	control->fd = -1;
 	control_clients_open(&control->clients, base, &tables);
+	return control;
+}
+
+static bool
+control_watch(struct control *control)
+{
+	control->accept = event_new(
+	    control->base, control->fd, EV_READ | EV_PERSIST, control_on_acceptable, control);
+	control->resume = evtimer_new(control->base, control_on_resume, control);
+	return control->accept != NULL && control->resume != NULL &&
+	       event_add(control->accept, NULL) == 0;
+}
+
+struct control *
+control_open(struct event_base *base, const struct control_setup *setup, char *why, size_t why_size)
+{
+	struct control *control = control_new(base, setup);
+
 	if (!control_listen(control, why, why_size)) {
 		control_close(control);
 		return NULL;
 	}
-	control->accept =
-	    event_new(base, control->fd, EV_READ | EV_PERSIST, control_on_acceptable, control);
-	control->resume = evtimer_new(base, control_on_resume, control);
-	if (control->accept == NULL || control->resume == NULL ||
-	    event_add(control->accept, NULL) != 0) {
+	if (!control_watch(control)) {
 		snprintf(why, why_size, "control socket %s cannot be watched", setup->path);
 		control_close(control);
 		return NULL;
@@ -205,4 +219,63 @@ control_close(struct control *control)
 		close(control->fd);
 	}
 	free(control);
+}
+
+/* ---- from one image of the master to the next ---- */
+
+static const struct record_field control_fields[] = {
+    RECORD_FIELD(struct control, fd, FD, 0),
+    RECORD_NAMED("device", struct control, sockpath.device, NUMBER, 0),
+    RECORD_NAMED("inode", struct control, sockpath.inode, NUMBER, 0),
+    RECORD_END,
+};
+
+json_t *
+control_save(const struct control *control)
+{
+	json_t *saved = json_object();
+
+	record_put(saved, control_fields, control);
+	json_object_set_new(saved, "clients", control_clients_save(&control->clients));
+	return saved;
+}
+
+struct control *
+control_load(struct event_base *base, const struct control_setup *setup, const json_t *saved,
+    struct record_reader *reader, void (*on_ask)(void *arg, struct control_ask *ask), void *arg)
+{
+	struct control *control = control_new(base, setup);
+
+	if (record_take(reader, saved, control_fields, control) &&
+	    (control->fd >= 0 || record_fail(reader, "there is no control socket")) &&
+	    (control_watch(control) ||
+		record_fail(reader, "control socket %s cannot be watched", setup->path)) &&
+	    control_clients_load(
+		&control->clients, json_object_get(saved, "clients"), reader, on_ask, arg))
+		return control;
+	control_disown(control);
+	return NULL;
+}
+
+void
+control_disown(struct control *control)
+{
+	struct control_client *client;
+	struct control_ask *ask;
+
+	if (control == NULL)
+		return;
+	/* Whoever has an ask answers it all the same, once. */
+	LIST_FOREACH (ask, &control->clients.asks, entry)
+		if (ask->client != NULL)
+			ask->client->ask = NULL;
+	LIST_FOREACH (ask, &control->clients.asks, entry)
+		ask->client = NULL;
+	TAILQ_FOREACH (client, &control->clients.list, entry) {
+		free(client->reply);
+		client->reply = NULL;
+		client->fd = -1;
+	}
+	control->fd = -1;
+	control_close(control);
 }

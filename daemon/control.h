@@ -6,6 +6,7 @@
 #ifndef DAEMON_CONTROL_H
 #define DAEMON_CONTROL_H
 
+#include "common/record.h"
 #include "daemon/control_line.h"
 
 #include <event2/event.h>
@@ -33,6 +34,17 @@ struct control_setup {
 /* NULL and a sentence in `why` when the socket cannot be had. */
 struct control *control_open(
     struct event_base *base, const struct control_setup *setup, char *why, size_t why_size);
+/*
+ * The same socket in another image of the master, and those who are connected. `saved` is what
+ * control_save() returned; `on_ask` is called for each request under way. NULL when that cannot be:
+ * then nothing was closed.
+ */
+struct control *control_load(struct event_base *base, const struct control_setup *setup,
+    const json_t *saved, struct record_reader *reader,
+    void (*on_ask)(void *arg, struct control_ask *ask), void *arg);
+json_t *control_save(const struct control *control);
+/* Frees it all, but leaves what it owns outside as it is. */
+void control_disown(struct control *control);
 /* Removes the socket. Asks that are open stay valid until they are answered. */
 void control_close(struct control *control);
 

@@ -412,16 +412,12 @@ control_clients_make_room(struct control_clients *clients, bool is_ours)
 	return true;
 }
 
-void
-control_clients_add(struct control_clients *clients, int fd, bool is_ours)
+/* The caller looks whether it has its events. */
+static struct control_client *
+control_client_new(struct control_clients *clients, int fd, bool is_ours)
 {
-	struct control_client *client;
+	struct control_client *client = mem_alloc(1, sizeof(*client));
 
-	if (!control_clients_make_room(clients, is_ours)) {
-		control_client_refuse(fd, "too many clients");
-		return;
-	}
-	client = mem_alloc(1, sizeof(*client));
 	client->clients = clients;
 	client->fd = fd;
 	client->is_ours = is_ours;
@@ -434,6 +430,37 @@ control_clients_add(struct control_clients *clients, int fd, bool is_ours)
 	client->writable =
 	    event_new(clients->base, fd, EV_WRITE, control_client_on_writable, client);
 	client->late = evtimer_new(clients->base, control_client_on_late, client);
+	return client;
+}
+
+struct control_client *
+control_client_resume(struct control_clients *clients, int fd, bool is_ours, bool is_asking)
+{
+	struct control_client *client = control_client_new(clients, fd, is_ours);
+
+	if (is_asking)
+		(void)control_ask_new(client);
+	return client;
+}
+
+bool
+control_client_go_on(struct control_client *client)
+{
+	return client->readable != NULL && client->writable != NULL && client->late != NULL &&
+	       event_add(client->late, client->ask != NULL ? &control_look : &control_idle) == 0 &&
+	       control_client_watch(client);
+}
+
+void
+control_clients_add(struct control_clients *clients, int fd, bool is_ours)
+{
+	struct control_client *client;
+
+	if (!control_clients_make_room(clients, is_ours)) {
+		control_client_refuse(fd, "too many clients");
+		return;
+	}
+	client = control_client_new(clients, fd, is_ours);
 	if (client->readable == NULL || client->writable == NULL || client->late == NULL ||
 	    event_add(client->late, &control_idle) != 0)
 		control_client_free(client);

@@ -12,6 +12,7 @@
 #define DAEMON_CONTROL_CLIENT_H
 
 #include "common/buf.h"
+#include "common/record.h"
 #include "daemon/control_line.h"
 
 #include <event2/event.h>
@@ -69,6 +70,17 @@ uint64_t control_clients_full_for(const struct control_clients *clients);
  * goes, or this one is told that there are too many: nobody who is not ours displaces us.
  */
 void control_clients_add(struct control_clients *clients, int fd, bool is_ours);
+/*
+ * A client that another image of the master had, as it was there: filled in by the caller, then
+ * control_client_go_on(), which is false when it cannot be watched. One that is asking has an ask.
+ */
+struct control_client *control_client_resume(
+    struct control_clients *clients, int fd, bool is_ours, bool is_asking);
+bool control_client_go_on(struct control_client *client);
+/* control_save.c: all of them as a list; and back, with `on_ask` for each that is asking. */
+json_t *control_clients_save(const struct control_clients *clients);
+bool control_clients_load(struct control_clients *clients, const json_t *saved,
+    struct record_reader *reader, void (*on_ask)(void *arg, struct control_ask *ask), void *arg);
 /* One line for somebody who is not let in; the socket's buffer takes it or not. Closes it. */
 void control_client_refuse(int fd, const char *error);
 

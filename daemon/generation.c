@@ -185,6 +185,15 @@ generation_free(struct generation *generation)
 /* ---- its life ---- */
 
 bool
+generation_is_foreign(const struct generation *generation)
+{
+	for (unsigned i = 0; i < generation->conf->service_count; i++)
+		if (generation->services[i] != NULL && service_is_foreign(generation->services[i]))
+			return true;
+	return false;
+}
+
+bool
 generation_all_ready(const struct generation *generation)
 {
 	for (unsigned i = 0; i < generation->wanted; i++)

@@ -93,6 +93,8 @@ void generation_scale(struct generation *generation, unsigned workers, uint64_t 
 
 /* The index of a service in it, or -1. */
 int generation_find(const struct generation *generation, const struct service *service);
+/* Whether a service of it is: then none of our workers can serve for it. */
+bool generation_is_foreign(const struct generation *generation);
 bool generation_all_ready(const struct generation *generation);
 const char *generation_state_name(enum generation_state state);
 

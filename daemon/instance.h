@@ -108,6 +108,8 @@ void instance_draw_jitter(struct instance *instance);
 bool instance_ready_waits(const struct instance *instance);
 /* Begins to wait for that; false when that is impossible. */
 bool instance_ready_open(struct instance *instance);
+/* Goes on with that where another image stopped. Likewise. */
+bool instance_ready_resume(struct instance *instance);
 void instance_ready_close(struct instance *instance);
 /* In STARTING: gives it up when it takes too long. Returns when to call again. */
 uint64_t instance_ready_turn(struct instance *instance, uint64_t now);

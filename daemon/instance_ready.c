@@ -98,16 +98,22 @@ instance_on_first_lines(evutil_socket_t fd, short what, void *arg)
 }
 
 bool
-instance_ready_open(struct instance *instance)
+instance_ready_resume(struct instance *instance)
 {
 	struct event_base *base = instance->service->master->base;
 
-	instance->lines_left = instance_ready_lines(instance->service->conf);
-	instance->line_length = 0;
-	instance->closed = false;
 	instance->first_lines = event_new(
 	    base, instance->fds[1], EV_READ | EV_PERSIST, instance_on_first_lines, instance);
 	return instance->first_lines != NULL && event_add(instance->first_lines, NULL) == 0;
+}
+
+bool
+instance_ready_open(struct instance *instance)
+{
+	instance->lines_left = instance_ready_lines(instance->service->conf);
+	instance->line_length = 0;
+	instance->closed = false;
+	return instance_ready_resume(instance);
 }
 
 /* The sentence of a start that took too long. */

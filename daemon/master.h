@@ -21,6 +21,7 @@
 #include "daemon/reload.h"
 #include "daemon/service.h"
 #include "daemon/slot.h"
+#include "daemon/state.h"
 #include "daemon/stop.h"
 #include "ipc/pool.h"
 
@@ -82,6 +83,9 @@ struct master {
 	int pidfile;             /* owns; -1 for none */
 	struct control *control; /* owns */
 	struct listing *listing; /* owns */
+
+	bool rehearsal;           /* we only try whether we could be the master: see state.h */
+	struct state_guest guest; /* owns */
 };
 
 /* Whether a pool must start over before workers or instances may be started. */
@@ -101,6 +105,11 @@ int master_run(struct conf *conf, const char *control_default);
 /* master_open.c; a failure is fatal. */
 void master_open(struct master *master, struct conf *conf);
 void master_close(struct master *master);
+/* master_events.c: the loop and what it waits for. False and a sentence in `why`. */
+bool master_make_events(struct master *master, char *why, size_t why_size);
+void master_free_events(struct master *master);
+/* Who may use the control socket, and what for. */
+struct control_setup master_control_setup(struct master *master);
 /* master.c: what ends a turn of the loop */
 void master_on_signal(evutil_socket_t number, short what, void *arg);
 void master_on_wake(evutil_socket_t fd, short what, void *arg);

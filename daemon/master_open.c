@@ -19,9 +19,6 @@
 #define MASTER_WORKERS_MIN 16 /* worker ids are made for at least so many workers ... */
 #define MASTER_GENERATIONS 3  /* ... so many times: two generations and a spare */
 
-static const int master_signals[MASTER_SIGNALS] = {
-    SIGCHLD, SIGTERM, SIGINT, SIGQUIT, SIGHUP, SIGUSR1, SIGUSR2, SIGTTIN, SIGTTOU};
-
 /* ---- what all generations share ---- */
 
 static unsigned
@@ -79,102 +76,25 @@ master_make_generation(struct master *master, struct conf *conf)
 	generation_run(first);
 }
 
-/* ---- events ---- */
-
-/* By itself libevent would write to standard error, and wait until there is room. */
-static void
-master_on_event_log(int severity, const char *text)
-{
-	if (severity == EVENT_LOG_DEBUG)
-		log_debug("libevent: %s", text);
-	else
-		log_warnx("libevent: %s", text);
-}
-
-/* What does not work is told below, in words that name the option. */
-static void
-master_on_trial_log(int severity, const char *text)
-{
-	(void)severity;
-	log_debug("libevent: %s", text);
-}
-
-static void
-master_choose_backend(struct master *master)
-{
-	enum backend wanted = master->conf->event_backend;
-	char *where = conf_where(master->conf, 0, "event_backend");
-
-	event_set_log_callback(master_on_trial_log);
-	master->backend = backend_choose(wanted);
-	if (master->backend == BACKEND_AUTO && wanted == BACKEND_AUTO)
-		fatalx("%s: neither epoll nor poll nor select works here", where);
-	if (master->backend == BACKEND_AUTO)
-		fatalx(
-		    "%s: %s does not work here; auto takes what does", where, backend_name(wanted));
-	free(where);
-	log_info("event_backend %s: workers wait by %s", backend_name(wanted),
-	    backend_name(master->backend));
-}
-
-/*
- * The master has three descriptors of each instance, and nothing may stop it: it waits by select
- * only where nothing else works, and then within what that carries.
- */
-static void
-master_make_loop(struct master *master)
-{
-	enum backend backend = master->backend;
-	struct rlimit limit;
-
-	if (backend == BACKEND_SELECT && backend_choose(BACKEND_POLL) == BACKEND_POLL)
-		backend = BACKEND_POLL;
-	event_set_log_callback(master_on_event_log);
-	master->base = backend_open(backend, true);
-	if (master->base == NULL)
-		fatalx("cannot make an event loop");
-	if (master->wake_master >= backend_descriptors(backend))
-		fatalx("event_backend %s cannot carry descriptor %d", backend_name(backend),
-		    master->wake_master);
-	if (backend != BACKEND_SELECT || getrlimit(RLIMIT_NOFILE, &limit) != 0 ||
-	    limit.rlim_cur <= FD_SETSIZE)
-		return;
-	limit.rlim_cur = FD_SETSIZE;
-	if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
-		fatal("cannot lower the limit of descriptors");
-}
-
-static void
-master_make_events(struct master *master)
-{
-	master_choose_backend(master);
-	master_make_loop(master);
-	for (unsigned i = 0; i < MASTER_SIGNALS; i++) {
-		master->signals[i] =
-		    evsignal_new(master->base, master_signals[i], master_on_signal, master);
-		if (master->signals[i] == NULL || event_add(master->signals[i], NULL) != 0)
-			fatalx("cannot watch signals");
-	}
-	master->tick = evtimer_new(master->base, master_on_tick, master);
-	master->looked = event_new(
-	    master->base, master->wake_master, EV_READ | EV_PERSIST, master_on_wake, master);
-	if (master->tick == NULL || master->looked == NULL || event_add(master->looked, NULL) != 0)
-		fatalx("cannot watch events");
-}
-
 /* ---- all of it ---- */
+
+struct control_setup
+master_control_setup(struct master *master)
+{
+	static const struct control_command *const tables[] = {
+	    status_commands, order_commands, NULL};
+
+	return (struct control_setup){.path = master->control_path,
+	    .uid = master->conf->uid,
+	    .gid = master->conf->gid,
+	    .tables = tables,
+	    .arg = master};
+}
 
 static void
 master_open_outside(struct master *master)
 {
-	static const struct control_command *const tables[] = {
-	    status_commands, order_commands, NULL};
-	const struct conf *conf = master->conf;
-	struct control_setup setup = {.path = master->control_path,
-	    .uid = conf->uid,
-	    .gid = conf->gid,
-	    .tables = tables,
-	    .arg = master};
+	struct control_setup setup = master_control_setup(master);
 	char why[MASTER_WHY_MAX];
 
 	if (master->pid_path != NULL) {
@@ -232,7 +152,10 @@ master_open(struct master *master, struct conf *conf)
 		log_warnx("started as root without [hostler] user: workers become nobody, programs "
 			  "keep running as root unless their service has a user");
 	master_make_shared(master);
-	master_make_events(master);
+	if (!master_make_events(master, why, sizeof(why)))
+		fatalx("%s", why);
+	log_info("event_backend %s: workers wait by %s", backend_name(conf->event_backend),
+	    backend_name(master->backend));
 	master_open_outside(master);
 	master_make_generation(master, conf);
 }
@@ -272,11 +195,7 @@ master_close(struct master *master)
 	guardian_stop(&master->guardian);
 	master_close_generations(master);
 	reload_close(&master->reload);
-	for (unsigned i = 0; i < MASTER_SIGNALS; i++)
-		event_free(master->signals[i]);
-	event_free(master->tick);
-	event_free(master->looked);
-	event_base_free(master->base);
+	master_free_events(master);
 	priv_close(&master->worker_priv);
 	master_close_shared(master);
 }

@@ -25,7 +25,7 @@
 #define NOTIFY_STATUS_MAX  (2 * NOTIFY_TEXT_MAX + 2)
 #define NOTIFY_MESSAGE_MAX (ESCAPE_MOST * NOTIFY_STATUS_MAX + 256) /* systemd takes 4096 bytes */
 
-static struct {
+static struct notify {
 	int fd; /* owns; -1 where nobody listens */
 	struct sockaddr_un address;
 	socklen_t address_length;
@@ -225,6 +225,12 @@ notify_read_address(const char *text)
 	return true;
 }
 
+static int
+notify_socket(void)
+{
+	return socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+}
+
 static void
 notify_open_socket(const char *address)
 {
@@ -232,7 +238,7 @@ notify_open_socket(const char *address)
 		log_warnx("$NOTIFY_SOCKET is no address: systemd is told nothing");
 		return;
 	}
-	notify.fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	notify.fd = notify_socket();
 	if (notify.fd < 0)
 		log_warn("no socket for $NOTIFY_SOCKET: systemd is told nothing");
 }
@@ -267,6 +273,59 @@ notify_close(void)
 		close(notify.fd);
 	memset(&notify, 0, sizeof(notify));
 	notify.fd = -1;
+}
+
+/* ---- from one image of the master to the next ---- */
+
+static const struct record_field notify_fields[] = {
+    RECORD_FIELD(struct notify, state, NUMBER, NOTIFY_STOPPING),
+    RECORD_FIELD(struct notify, since, NUMBER, 0),
+    RECORD_FIELD(struct notify, extend, NUMBER, 0),
+    RECORD_FIELD(struct notify, status, TEXT, 0),
+    RECORD_FIELD(struct notify, figures, TEXT, 0),
+    RECORD_FIELD(struct notify, state_said, BOOL, 0),
+    RECORD_FIELD(struct notify, said, TEXT, 0),
+    RECORD_FIELD(struct notify, watchdog, NUMBER, 0),
+    RECORD_FIELD(struct notify, beat, NUMBER, 0),
+    RECORD_FIELD(struct notify, retry, NUMBER, 0),
+    RECORD_FIELD(struct notify, complained, BOOL, 0),
+    RECORD_END,
+};
+
+json_t *
+notify_save(void)
+{
+	json_t *saved = json_object();
+
+	record_put(saved, notify_fields, &notify);
+	if (notify.fd >= 0)
+		json_object_set_new(saved, "address",
+		    record_bytes((const char *)&notify.address, notify.address_length));
+	return saved;
+}
+
+bool
+notify_load(const json_t *saved, struct record_reader *reader)
+{
+	const json_t *address = json_object_get(saved, "address");
+	size_t length = 0;
+	char *bytes;
+
+	if (!record_take(reader, saved, notify_fields, &notify))
+		return false;
+	if (address == NULL)
+		return true;
+	bytes = record_read_bytes(address, &length);
+	if (bytes == NULL || length <= sizeof(sa_family_t) || length > sizeof(notify.address)) {
+		free(bytes);
+		return record_fail(reader, "where systemd listens makes no sense");
+	}
+	memcpy(&notify.address, bytes, length);
+	notify.address_length = (socklen_t)length;
+	free(bytes);
+	if (notify.fd < 0)
+		notify.fd = notify_socket();
+	return notify.fd >= 0 || record_fail(reader, "there is no socket for systemd");
 }
 
 bool

@@ -8,6 +8,8 @@
 #ifndef DAEMON_NOTIFY_H
 #define DAEMON_NOTIFY_H
 
+#include "common/record.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,6 +23,12 @@ enum notify_state { NOTIFY_STARTING, NOTIFY_READY, NOTIFY_RELOADING, NOTIFY_STOP
  */
 void notify_open(void);
 void notify_close(void);
+/*
+ * In place of notify_open() in another image of the master: what it remembers, and what was said
+ * already. notify_load() says nothing by itself.
+ */
+json_t *notify_save(void);
+bool notify_load(const json_t *saved, struct record_reader *reader);
 /* Whether somebody listens. */
 bool notify_is_on(void);
 enum notify_state notify_get_state(void);

@@ -249,12 +249,19 @@ output_on_readable(evutil_socket_t fd, short what, void *arg)
 		output_close(output);
 }
 
+bool
+output_resume(struct output *output, struct event_base *base)
+{
+	output->event =
+	    event_new(base, output->fd, EV_READ | EV_PERSIST, output_on_readable, output);
+	return output->event != NULL && event_add(output->event, NULL) == 0;
+}
+
 void
 output_open(struct output *output, struct event_base *base, int fd, const char *service, pid_t pid)
 {
 	*output = (struct output){.service = service, .pid = pid, .fd = fd};
-	output->event = event_new(base, fd, EV_READ | EV_PERSIST, output_on_readable, output);
-	if (output->event == NULL || event_add(output->event, NULL) != 0) {
+	if (!output_resume(output, base)) {
 		log_warnx("service %s: the messages of pid %ld cannot be read", service, (long)pid);
 		output_close(output);
 	}

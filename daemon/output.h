@@ -45,6 +45,8 @@ struct output {
 /* Takes the descriptor over; it is non-blocking. Clears what an earlier process said. */
 void output_open(
     struct output *output, struct event_base *base, int fd, const char *service, pid_t pid);
+/* The same with all that the struct says already, of a process that another image started. */
+bool output_resume(struct output *output, struct event_base *base);
 /* Reads what the dead left in the pipe, 64 KiB at most, then closes. */
 void output_finish(struct output *output);
 /* Tells what was counted, when its second is over. Call it from a timer, with clock_now(). */

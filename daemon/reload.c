@@ -131,7 +131,10 @@ reload_check_restart(
 	}
 }
 
-/* A pool that is too small for the new limits is replaced, although they are but limits. */
+/*
+ * A pool that is too small for the new limits is replaced, although they are but limits; so is one
+ * of another version.
+ */
 static void
 reload_check_pools(
     const struct generation *current, const struct conf *conf, struct conf_diff *diff)
@@ -139,7 +142,7 @@ reload_check_pools(
 	for (unsigned i = 0; i < diff->count; i++) {
 		struct conf_diff_service *change = &diff->services[i];
 
-		if (change->kind == CONF_LIMITS &&
+		if ((change->kind == CONF_LIMITS || change->kind == CONF_SAME) &&
 		    !service_can_adopt(
 			current->services[change->before], &conf->services[change->now]))
 			change->kind = CONF_REPLACED;

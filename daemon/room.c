@@ -12,6 +12,7 @@
 #include <sys/resource.h>
 
 #define ROOM_SPARE   64 /* that a worker keeps free beside those for instances */
+#define ROOM_SERVICE 3  /* of each service: its log, its pool, its counters */
 #define ROOM_OTHERS  36 /* of any process: logs, channels, what its loop needs */
 #define ROOM_WHY_MAX 512
 
@@ -47,8 +48,8 @@ room_fixed(const struct generation *generation)
 		listens += conf->services[i].listens;
 		files += conf->services[i].handler == HANDLER_COLLECT;
 	}
-	return ROOM_OTHERS + generation->master->ids + listens + conf->service_count +
-	       conf->workers + COLLECT_FDS * files;
+	return ROOM_OTHERS + generation->master->ids + listens +
+	       ROOM_SERVICE * conf->service_count + conf->workers + COLLECT_FDS * files;
 }
 
 /*

@@ -125,38 +125,53 @@ service_environment(const struct service *service, unsigned slot)
 	return environment_new(service->name, slot, uid, service->conf->env);
 }
 
+/* Makes what there is beside its pool. */
 static bool
-service_new_program(struct service *service, char *why, size_t why_size)
+service_equip(struct service *service, char *why, size_t why_size)
 {
 	if (!priv_for_service(
 		&service->priv, service->generation->conf, service->conf, why, why_size))
 		return false;
-	service->pool = service_new_pool(service);
-	if (service->pool == NULL) {
-		snprintf(why, why_size, "service %s: cannot make its pool: %s", service->name,
-		    strerror(errno));
-		return false;
-	}
 	service_new_instances(service);
 	service_plan(service);
 	return true;
+}
+
+static bool
+service_new_program(struct service *service, char *why, size_t why_size)
+{
+	service->pool = service_new_pool(service);
+	if (service->pool != NULL)
+		return service_equip(service, why, why_size);
+	snprintf(
+	    why, why_size, "service %s: cannot make its pool: %s", service->name, strerror(errno));
+	return false;
+}
+
+/* The bare service, without a pool. */
+static struct service *
+service_begin(struct generation *generation, unsigned index)
+{
+	struct service *service = mem_alloc(1, sizeof(*service));
+
+	service->master = generation->master;
+	service->generation = generation;
+	service->conf = &generation->conf->services[index];
+	service->name = mem_strdup(service->conf->name);
+	service->holders = 1;
+	service->foreign.fd = -1;
+	backoff_rate_open(&service->rate, service->conf->start_rate);
+	TAILQ_INSERT_TAIL(&service->master->services, service, entry);
+	return service;
 }
 
 struct service *
 service_new(
     struct generation *generation, unsigned index, struct stats *stats, char *why, size_t why_size)
 {
-	struct service *service = mem_alloc(1, sizeof(*service));
-	struct master *master = generation->master;
+	struct service *service = service_begin(generation, index);
 
-	service->master = master;
-	service->generation = generation;
-	service->conf = &generation->conf->services[index];
-	service->name = mem_strdup(service->conf->name);
-	service->holders = 1;
-	service->stats = stats != NULL ? stats_hold(stats) : stats_new(master->ids);
-	backoff_rate_open(&service->rate, service->conf->start_rate);
-	TAILQ_INSERT_TAIL(&master->services, service, entry);
+	service->stats = stats != NULL ? stats_hold(stats) : stats_new(service->master->ids);
 	if (service->stats == NULL)
 		snprintf(why, why_size, "service %s: cannot map memory for its counters: %s",
 		    service->name, strerror(errno));
@@ -169,6 +184,28 @@ service_new(
 	return NULL;
 }
 
+struct service *
+service_restore(struct generation *generation, unsigned index, struct stats *stats,
+    struct pool *pool, char *why, size_t why_size)
+{
+	struct service *service = service_begin(generation, index);
+
+	service->pool = pool;
+	if (pool == NULL || service_equip(service, why, why_size)) {
+		service->stats = stats;
+		return service;
+	}
+	service->pool = NULL;
+	service_free(service);
+	return NULL;
+}
+
+bool
+service_is_foreign(const struct service *service)
+{
+	return service->foreign.fd >= 0;
+}
+
 void
 service_free(struct service *service)
 {
@@ -178,6 +215,8 @@ service_free(struct service *service)
 	backoff_rate_close(&service->rate);
 	priv_close(&service->priv);
 	pool_free(service->pool);
+	if (service->foreign.fd >= 0)
+		close(service->foreign.fd);
 	stats_free(service->stats);
 	free(service->instances);
 	free(service->name);
@@ -207,6 +246,8 @@ service_can_adopt(const struct service *service, const struct conf_service *conf
 {
 	unsigned places = conf->instances;
 
+	if (service_is_foreign(service))
+		return false;
 	/* One is for replacements. */
 	if (places < POOL_SLOTS_MAX)
 		places++;
@@ -373,12 +414,13 @@ service_turn(struct service *service, uint64_t now)
 {
 	uint64_t next = MASTER_NEVER, time;
 
-	service_look(service, now);
+	if (!service_is_foreign(service))
+		service_look(service, now);
 	for (unsigned i = 0; i < service->size.used; i++) {
 		time = instance_turn(&service->instances[i], now);
 		next = time < next ? time : next;
 	}
-	if (service->count > 0 && !service_is_ending(service)) {
+	if (service->count > 0 && !service_is_foreign(service) && !service_is_ending(service)) {
 		time = service_size_turn(service, now);
 		next = time < next ? time : next;
 		time = service_start_due(service, now);

@@ -34,6 +34,17 @@ struct service_size {
 	uint64_t good;             /* good replies when they were last looked at */
 };
 
+/*
+ * A pool that another version laid out in another way, and that only workers of that version can
+ * read. Its service is *foreign*: it has an empty pool in place of it, which nobody looks into;
+ * none of its instances is started, offered, recycled or replaced. They serve until the generation
+ * ends, and the next reload puts a fresh service beside it.
+ */
+struct service_foreign {
+	int fd; /* owns; -1: the service is an ordinary one */
+	struct pool_shape shape;
+};
+
 struct service {
 	TAILQ_ENTRY(service) entry;      /* of master->services */
 	struct master *master;           /* borrows */
@@ -56,6 +67,7 @@ struct service {
 	struct priv priv;       /* of its instances */
 	struct spawn_plan plan; /* all but the environment, which is the instance's */
 	bool is_damaged;        /* its pool starts over as soon as no worker is left */
+	struct service_foreign foreign;
 };
 
 TAILQ_HEAD(service_list, service);
@@ -70,6 +82,14 @@ unsigned service_capacity(const struct conf_service *conf);
  */
 struct service *service_new(
     struct generation *generation, unsigned index, struct stats *stats, char *why, size_t why_size);
+/*
+ * The same of one that another image of the master had: `pool` (NULL without a program) is taken
+ * over, and so is `stats`, but only where it succeeds. Its instances are empty, and it is told
+ * nothing.
+ */
+struct service *service_restore(struct generation *generation, unsigned index, struct stats *stats,
+    struct pool *pool, char *why, size_t why_size);
+bool service_is_foreign(const struct service *service);
 /* One more generation has it; each calls service_release(). Nobody's instances come to their end.
  */
 void service_hold(struct service *service);

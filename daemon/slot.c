@@ -109,7 +109,8 @@ slot_id_is_free(const struct master *master, unsigned id)
 			if (generation->slots[i].pid > 0 && generation->slots[i].id == id)
 				return false;
 	TAILQ_FOREACH (service, &master->services, entry)
-		if (service->pool != NULL && !pool_swept(service->pool, id))
+		if (service->pool != NULL && !service_is_foreign(service) &&
+		    !pool_swept(service->pool, id))
 			return false;
 	return true;
 }
@@ -195,7 +196,8 @@ slot_start_due(struct slot *slot, uint64_t now)
 {
 	int id;
 
-	if (!slot_is_wanted(slot) || master_is_damaged(slot->master))
+	if (!slot_is_wanted(slot) || master_is_damaged(slot->master) ||
+	    generation_is_foreign(slot->generation))
 		return MASTER_NEVER;
 	if (now < slot->not_before)
 		return slot->not_before;

@@ -117,6 +117,8 @@ void slot_set_state(struct slot *slot, enum slot_state state);
 /* slot_talk.c: *theirs is the worker's end, which the caller owns. False with errno. */
 bool slot_open_channel(struct slot *slot, int *theirs);
 void slot_hang_up(struct slot *slot);
+/* From now on what the worker says is heard. False when that cannot be. */
+bool slot_listen(struct slot *slot);
 /* False when there is no room now. A dead channel takes everything: its worker is ending. */
 bool slot_send(struct slot *slot, const struct msg *msg, const int *fds);
 /* Tells all that it does not know yet; what does not fit is tried again later. */

@@ -324,17 +324,22 @@ slot_on_readable(evutil_socket_t fd, short what, void *arg)
 }
 
 bool
+slot_listen(struct slot *slot)
+{
+	slot->readable = event_new(
+	    slot->master->base, slot->channel, EV_READ | EV_PERSIST, slot_on_readable, slot);
+	return slot->readable != NULL && event_add(slot->readable, NULL) == 0;
+}
+
+bool
 slot_open_channel(struct slot *slot, int *theirs)
 {
-	struct master *master = slot->master;
 	int ends[2];
 
 	if (chan_pair(ends) != 0)
 		return false;
 	slot->channel = ends[0];
-	slot->readable =
-	    event_new(master->base, ends[0], EV_READ | EV_PERSIST, slot_on_readable, slot);
-	if (slot->readable == NULL || event_add(slot->readable, NULL) != 0) {
+	if (!slot_listen(slot)) {
 		slot_hang_up(slot);
 		close(ends[1]);
 		return false;

@@ -20,6 +20,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#define LEDGER_LAYOUT    1         /* of the page; rises with every change of it */
 #define LEDGER_WRITE_MAX (1 << 20) /* bytes of one write; a single record may have more */
 
 /* How records are told apart when a file is taken up that has some already. */

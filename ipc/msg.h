@@ -157,5 +157,8 @@ struct msg_info {
 
 /* The row of a type, or NULL. */
 const struct msg_info *msg_info(uint32_t type);
+/* Another number as soon as any message comes, goes or changes: for who talks to another version.
+ */
+uint64_t msg_layout(void);
 
 #endif

@@ -66,6 +66,8 @@ struct pool *pool_open(int fd, const struct pool_shape *shape, bool is_trial);
 /* What pool_open() needs: the descriptor, which stays the pool's, and *shape. */
 int pool_memory(const struct pool *pool, struct pool_shape *shape);
 void pool_free(struct pool *pool);
+/* The same, but the descriptor stays open: it is the caller's. */
+void pool_disown(struct pool *pool);
 /* Starts over, as after pool_new(), with the bounds in force. Only when no worker is alive. */
 void pool_reset(struct pool *pool);
 

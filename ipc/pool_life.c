@@ -171,6 +171,14 @@ pool_free(struct pool *pool)
 }
 
 void
+pool_disown(struct pool *pool)
+{
+	if (pool != NULL)
+		pool->fd = -1;
+	pool_free(pool);
+}
+
+void
 pool_reset(struct pool *pool)
 {
 	uint64_t queue = atomic_load(&pool->head->queue), used = atomic_load(&pool->head->used);
