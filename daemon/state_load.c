@@ -95,7 +95,7 @@ state_load_conf(struct master *master, const json_t *state, struct record_reader
 static void
 state_use_log(const struct master *master, int log, json_int_t level)
 {
-	if (log >= 0)
+	if (log >= 0 && log != log_fd())
 		log_adopt(log);
 	log_set_path(conf_log_path(master->conf));
 	log_set_format(master->conf->log_format);
