@@ -17,7 +17,7 @@ static const char every_key[] =
     "[hostler]\nworkers = 3\ncontrol = /tmp/check/control.sock\npid_file = /tmp/check/pid\n"
     "log = /tmp/check/log\nlog_level = debug\nlog_format = json\nevent_backend = poll\n"
     "max_connections = 77\nshutdown_timeout = 7s\ndrain_timeout = 8s\nworker_timeout = 9s\n"
-    "spin = 0.05ms\n"
+    "rebalance = yes\nrebalance_rate = 77\nspin = 0.05ms\n"
     "[service a]\nlisten = 127.0.0.1:0, [::1]:0 unix:/tmp/check/a.sock\nprotocol = frame\n"
     "handler = program\ncommand = sh -c 'exec cat' \"two words\" \\;\n"
     "directory = /tmp\nenvironment = A=1 B='x y'\nframing = frame\ninstances = 2..5\nids = yes\n"
