@@ -12,10 +12,10 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD
+from harness import BUILD, SCALE
 
 LOAD = str(BUILD / "hostler-load")
-PATIENCE = 20  # seconds until a run that should be over is a failure
+PATIENCE = 20 * SCALE  # seconds until a run that should be over is a failure
 
 
 class Client:

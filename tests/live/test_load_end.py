@@ -12,7 +12,7 @@ import time
 
 import pytest
 
-from harness import wait_for
+from harness import SCALE, wait_for
 from load_peer import (
     LOAD, PATIENCE, Peer, assert_balanced, closing_after, connections_in_state, echo,
     refusing_port, run)
@@ -123,7 +123,7 @@ def test_peer_that_does_not_read_does_not_hold_the_run(deaf):
     assert result.requests["overdue"] == result.requests["sent"] > 0
     assert result.counts().keys() <= {"overdue", "unsent"}
     assert_balanced(result)
-    assert result.seconds < 5
+    assert result.seconds < 5 * SCALE
 
 
 # --- replies that do not come, or late
@@ -141,23 +141,21 @@ def test_overdue():
         )  # fmt: skip
     assert result.counts() == {"overdue": 6}
     assert result.connections["given_up"] == 3
-    assert result.seconds < 5
+    assert result.seconds < 5 * SCALE
     assert result.all["gap"] > 0.3
 
 
 def test_late_reply_counts_as_overdue_only():
     async def behave(client):
         message = await client.receive()
-        while client.peer.release > time.monotonic():
-            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.65 * SCALE)  # later than the timeout, whenever it was sent
         await client.send(message)
         await echo(client)
 
     with Peer(behave) as peer:
-        peer.release = time.monotonic() + 0.75
-        result = run("--count", 5, "--timeout", "500ms", peer.address, status=1)
+        result = run("--count", 5, "--timeout", f"{500 * SCALE:.0f}ms", peer.address, status=1)
     assert result.counts() == {"right": 4, "overdue": 1, "late": 1}
-    assert result.all["latency"]["max"] < 0.5
+    assert result.all["latency"]["max"] < 0.5 * SCALE
     assert_balanced(result)
 
 
@@ -173,14 +171,14 @@ def test_gap():
     with Peer(behave) as peer:
         result = run("--count", 20, "--gaps", "50ms", peer.address)
     assert result.counts() == {"right": 20}
-    assert 0.39 < result.all["gap"] < 2
+    assert 0.39 < result.all["gap"] < 2 * SCALE
     assert result.all["gaps"][int(result.all["gap_at"] / 0.05)] == result.all["gap"]
     assert result.all["gaps"].count(0) >= 6  # where the gap goes on
     # The gap begins with the first reply, and so does the request that waits.
     assert 0 < result.all["gap_at"] == result.all["gap_right_at"] < result.all["seconds"] - 0.39
-    assert result.all["slowest_at"] == pytest.approx(result.all["gap_at"], abs=0.02)
+    assert result.all["slowest_at"] == pytest.approx(result.all["gap_at"], abs=0.1 * SCALE)
     assert before < result.all["measured_at"] < time.time() - result.all["seconds"]
-    assert result.all["latency"]["max"] == pytest.approx(result.all["gap"], abs=0.02)
+    assert result.all["latency"]["max"] == pytest.approx(result.all["gap"], abs=0.1 * SCALE)
     assert result.all["latency"]["p50"] < 0.2
 
 
@@ -341,5 +339,5 @@ def test_gap_without_right_replies():
         result = run("--duration", "1s", peer.address)
     assert result.counts().keys() == {"right", "error"}
     assert 0.38 < result.all["gap_right"] < 0.9
-    assert result.all["gap"] < 0.3
+    assert result.all["gap"] < result.all["gap_right"]
     assert 0.15 < result.all["gap_right_at"] < 0.6

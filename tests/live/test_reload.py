@@ -42,7 +42,7 @@ def test_nothing_changes_nothing(start):
     workers, instances = daemon.worker_pids(), daemon.instance_pids()
     reply = daemon.reload()
     assert reply["ok"] and changes(reply) == {"upper": "unchanged"} and reply["hostler"] == []
-    assert reply["generation"] == 1 and reply["took"] < 1
+    assert reply["generation"] == 1 and reply["took"] < SCALE
     assert (daemon.worker_pids(), daemon.instance_pids()) == (workers, instances)
 
 
@@ -314,7 +314,7 @@ def test_drain_timeout_cuts_what_does_not_end(start):
     assert daemon.reload()["ok"]
     assert client.is_ended()
     daemon.wait_status(lambda s: len(s["generations"]) == 1, "one generation", 10)
-    assert 0.3 <= time.monotonic() - began < 10
+    assert 0.3 <= time.monotonic() - began < 10 * SCALE
     assert daemon.log_lines("worker .* is killed: drain_timeout is over")
     daemon.wait_full()
 

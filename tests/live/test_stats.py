@@ -160,7 +160,7 @@ def test_percentiles_are_the_clients_own(start):
     """Of `whole`, within 5 %. A busy machine may delay the client or the worker alone, a few times in
     a hundred, so there are some tries, and the rarest may differ by as much as it is away."""
     daemon = start({f"s{n}": pool(program("slow.py", 0.02), instances=4) for n in range(6)})
-    tries = []
+    tries, slack = [], 0.002 if harness.SANITIZED else 0.0  # both ends are slow in such a build
     for number in range(6):
         sent = Load(daemon.address(f"s{number}"), "--connections", 4, "--count", 400).result()
         quiet(daemon, f"s{number}")
@@ -168,7 +168,8 @@ def test_percentiles_are_the_clients_own(start):
         assert whole["count"] == 400 == sent["requests"]["right"]
         half, most, rare = ((whole[p] / 1e9, sent["latency"][p]) for p in ("p50", "p90", "p99"))
         tries.append((half, most, rare))
-        if is_near(*half) and is_near(*most) and is_near(*rare, least=0.02):
+        if (is_near(*half, least=slack) and is_near(*most, least=slack) and
+                is_near(*rare, least=0.02)):
             print(f"ours and hostler-load's: {tries}")
             return
     assert False, tries
@@ -192,13 +193,14 @@ def test_queue_and_run_are_told_apart(start):
     assert 195 * MS <= replies["whole"]["max"] <= 200 * MS + slack
     assert replies["whole"]["sum"] == replies["queue"]["sum"] + replies["run"]["sum"]
     waited = sorted(end for end, count in replies["queue"]["buckets"] for _ in range(count))
-    assert waited[0] < 10 * MS and waited[1] > 40 * MS and waited[2] > 90 * MS
+    assert waited[0] < 10 * MS * harness.SCALE and waited[1] > 40 * MS and waited[2] > 90 * MS
 
 
 def test_times_of_other_outcomes(start):
     """Who waits too long ran not at all; who runs too long ran; who leaves is withdrawn."""
-    daemon = start({"wild": pool(program("wild.py"), queue_timeout="100ms",
-                                 request_timeout="400ms", queue=2)})
+    wait, run = int(300 * harness.SCALE), int(700 * harness.SCALE)
+    daemon = start({"wild": pool(program("wild.py"), queue_timeout=f"{wait}ms",
+                                 request_timeout=f"{run}ms", queue=2)})
     busy, waits, leaves, refused = (daemon.connect() for _ in range(4))
     busy.send(b"mute\n")
     daemon.wait_service(lambda s: s["instances"][0]["state"] == "busy", "the first one runs")
@@ -213,8 +215,8 @@ def test_times_of_other_outcomes(start):
         "busy": 1, "timeout": 2, "withdrawn": 1}
     late, gone = outcome(daemon, "timeout"), outcome(daemon, "withdrawn")
     assert late["run"]["p50"] == 0 or late["run"]["buckets"][0] == [32, 1]
-    assert 400 * MS <= late["run"]["max"] <= 400 * MS + 300 * MS * harness.SCALE
-    assert 100 * MS <= late["queue"]["max"] <= 100 * MS + 300 * MS * harness.SCALE
+    assert run * MS <= late["run"]["max"] <= run * MS + 300 * MS * harness.SCALE
+    assert wait * MS <= late["queue"]["max"] <= wait * MS + 300 * MS * harness.SCALE
     assert gone["run"]["sum"] == 0 and gone["queue"]["sum"] == gone["whole"]["sum"]
 
 
@@ -225,8 +227,8 @@ def test_a_reply_that_waits_for_another(start):
     assert client.lines(2) == [b"slow", b"QUICK"]
     replies = outcome(daemon, "replies")
     runs = [end for end, count in replies["run"]["buckets"] for _ in range(count)]
-    assert runs[0] < 200 * MS < 290 * MS < runs[1]
-    assert 290 * MS < replies["whole"]["p50"] and replies["queue"]["max"] < 100 * MS
+    assert runs[0] < 290 * MS < runs[1]
+    assert 290 * MS < replies["whole"]["p50"] and replies["queue"]["max"] < 100 * MS * harness.SCALE
 
 
 def test_silent_ends_are_no_replies(start):
@@ -310,7 +312,7 @@ def test_the_example_with_jq(start):
     text = subprocess.run([str(HOSTLERCTL), "stats", "--help"], stdout=subprocess.PIPE,
                           text=True).stdout
     example = re.search(r"^Example: the median.*\n((?:  .*\n)+)", text, re.M).group(1)
-    done = subprocess.run(["sh", "-c", example], stdout=subprocess.PIPE, text=True, timeout=10, env={
+    done = subprocess.run(["sh", "-c", example], stdout=subprocess.PIPE, text=True, timeout=10 * harness.SCALE, env={
         "PATH": f"{harness.BUILD}:{os.environ['PATH']}",
         "HOSTLER_CONTROL": str(daemon.control_path)})
     assert 19 * MS < int(done.stdout) < 20 * MS + 100 * MS * harness.SCALE
@@ -354,7 +356,9 @@ def test_watching_in_a_pipe(start):
     assert watch.returncode == 0
     assert lines[0].startswith("Since the start")
     counts = [int(line.split()[1]) for line in lines if line.startswith("replies")]
-    assert counts[0] <= 35 and 1 <= counts[1] <= 35, "not the sum of all"
+    spans = [float(span) for span in re.findall(r"^The last ([0-9.]+)s", "".join(lines), re.M)]
+    # Its program takes 10 ms for each; the last of the spans has only begun.
+    assert all(1 <= count <= 100 * span + 20 for count, span in zip(counts[1:], spans)), "of each"
     assert "\033" not in "".join(lines) + rest
 
 
