@@ -271,6 +271,8 @@ conn_turn_open(struct conn *conn)
 	conn_take_input(conn);
 	if (conn->drain_later && conn->was_asked)
 		conn_drain(conn, false);
+	else if (conn->stays && !conn->drain_later && conn->service->worker->draining)
+		conn_drain(conn, !conn->service->worker->hasty);
 	if (conn->state == CONN_OPEN)
 		conn_write(conn);
 	if (conn->state != CONN_OPEN)

@@ -372,7 +372,8 @@ give_answer(struct give *give, const struct move_answer *answer)
 	give->look = true;
 	if (answer->why == MOVE_NEVER) {
 		conn->stays = true;
-		if (give->worker->draining)
+		/* What it is owed is seen when its input was looked at again, see conn_turn(). */
+		if (give->worker->draining && (conn->busy == NULL || !conn->busy->held_back))
 			conn_drain(conn, !give->worker->hasty);
 	}
 	return true;
