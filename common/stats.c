@@ -14,6 +14,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#define STATS_SUMS 4 /* times that rows are added up until nothing moves meanwhile */
+
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must work between processes");
 
 static const struct {
@@ -214,13 +216,33 @@ stats_move(const struct stats *stats, struct stats_row *row, uint64_t by)
 	return about;
 }
 
+void
+stats_depart(const struct stats *stats)
+{
+	atomic_fetch_add(&stats->shared->departed, 1);
+}
+
+/* The sum without what went from one row to another while it was made; too much, if in doubt. */
+static uint64_t
+stats_open_surely(const struct stats *stats)
+{
+	for (int i = 0; i < STATS_SUMS; i++) {
+		uint64_t departed = atomic_load(&stats->shared->departed);
+		uint64_t open = stats_open(stats);
+
+		if (atomic_load(&stats->shared->departed) == departed)
+			return open;
+	}
+	return UINT64_MAX;
+}
+
 bool
 stats_enter(const struct stats *stats, struct stats_row *row, uint64_t limit)
 {
 	uint64_t about = stats_move(stats, row, 1), doubt = stats_doubt(stats);
 
 	/* First in, then count: two workers can both step back, but never both stay. */
-	if ((about <= limit && limit - about >= doubt) || stats_open(stats) <= limit)
+	if ((about <= limit && limit - about >= doubt) || stats_open_surely(stats) <= limit)
 		return true;
 	stats_leave(stats, row);
 	return false;
@@ -258,6 +280,7 @@ stats_bury_open(const struct stats *stats, struct stats_row *row)
 {
 	uint64_t open = atomic_load(&row->open);
 
+	stats_depart(stats); /* what it gave away may still be counted here */
 	if (atomic_load(&row->moving) != 0 && open > 0)
 		open--;
 	atomic_store(&row->open, 0);

@@ -84,6 +84,7 @@ struct stats_shared {
 	_Alignas(64) _Atomic uint64_t open; /* the sum of the rows' at about this moment */
 	_Alignas(64) _Atomic uint64_t said; /* see stats_first_this_second() */
 	_Atomic uint64_t serving;
+	_Atomic uint64_t departed; /* changes before a row loses what another one has got */
 };
 
 /* Of one outcome and span, nanoseconds. */
@@ -164,6 +165,11 @@ stats_count(struct stats_row *row, enum counter counter)
 bool stats_enter(const struct stats *stats, struct stats_row *row, uint64_t limit);
 /* One less. Likewise. */
 void stats_leave(const struct stats *stats, struct stats_row *row);
+/*
+ * Before stats_leave() for a connection that has entered another row already: whoever adds up the
+ * rows meanwhile may have missed it in both, and adds them up again.
+ */
+void stats_depart(const struct stats *stats);
 
 /* A request ended with `outcome`, after so many nanoseconds. For the one writer of the row. */
 void stats_record(struct stats_row *row, struct stats_times *times, enum counter outcome,

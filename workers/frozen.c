@@ -137,6 +137,7 @@ frozen_let_go(struct conn *conn)
 {
 	struct service *service = conn->service;
 
+	listener_departs(service);
 	TAILQ_INSERT_TAIL(&service->conns, conn, in_service);
 	conn_forget(conn);
 }
@@ -218,7 +219,6 @@ frozen_thaw(struct worker *worker, unsigned service, const struct move_head *hea
 	    conn_make(&worker->services[service], fd, frozen_listener(worker, head));
 	bool is_good = true;
 
-	listener_welcome(conn->service);
 	conn->since = head->since;
 	conn->requests = head->requests;
 	if (head->state + head->in + head->out > 0 || head->message_since != 0) {

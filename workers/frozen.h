@@ -31,7 +31,8 @@ void frozen_let_go(struct conn *conn);
 bool frozen_fits(const struct worker *worker, const struct move_head *head, unsigned *service);
 /*
  * The connection goes on here. `bytes` are its state, input and output, one behind the other, as
- * long as the head says. Takes the descriptor over. What cannot be made sense of is closed.
+ * long as the head says. Takes the descriptor over, and the place that listener_welcome() took.
+ * What cannot be made sense of is closed.
  */
 void frozen_thaw(struct worker *worker, unsigned service, const struct move_head *head,
     const char *bytes, int fd);

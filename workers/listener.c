@@ -100,6 +100,15 @@ listener_welcome(struct service *service)
 	(void)stats_enter(start->stats[service->index], service->stats, UINT64_MAX);
 }
 
+void
+listener_departs(const struct service *service)
+{
+	const struct worker_start *start = service->worker->start;
+
+	stats_depart(start->sum);
+	stats_depart(start->stats[service->index]);
+}
+
 /* Returns false when there is no more to accept now. */
 static bool
 listener_accept(struct listener *listener)

@@ -28,8 +28,13 @@ struct listener {
 
 /* Makes the worker's listeners and starts to accept. */
 void listener_start_all(struct worker *worker);
-/* A connection came from another worker, which gives its place back: it needs one here. */
+/*
+ * A connection comes from another worker: it needs a place here before that one is told to give its
+ * own back, so that it is counted twice for a moment, and never not at all.
+ */
 void listener_welcome(struct service *service);
+/* Another worker has it now: before its place here is given back. */
+void listener_departs(const struct service *service);
 /*
  * From time to time: takes what waits although somebody else was woken for it, who was killed, is
  * stopped, or has no descriptors left.

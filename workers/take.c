@@ -8,6 +8,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "workers/frozen.h"
+#include "workers/listener.h"
 #include "workers/service.h"
 #include "workers/worker_self.h"
 
@@ -32,6 +33,7 @@ struct take {
 	struct move_head head;
 	unsigned service;
 	uint32_t refused; /* enum move_why; what comes of it is thrown away */
+	bool welcome;     /* it has a place here */
 	int fd;           /* owns; -1 */
 	char *bytes;      /* owns */
 	uint64_t got, whole;
@@ -45,6 +47,9 @@ take_drop_coming(struct take *take)
 	if (take->fd >= 0)
 		close(take->fd);
 	take->fd = -1;
+	if (take->welcome)
+		listener_released(&take->worker->services[take->service]);
+	take->welcome = false;
 	free(take->bytes);
 	take->bytes = NULL;
 	take->coming = false;
@@ -112,6 +117,10 @@ take_settle(struct take *take)
 	    .why = take->refused,
 	    .number = take->numbers - 1};
 
+	if (take->refused == 0 && !take->welcome) {
+		listener_welcome(&take->worker->services[take->service]);
+		take->welcome = true;
+	}
 	switch (move_send(take->channel, &answer, sizeof(answer), -1)) {
 	case MOVE_AGAIN:
 		event_del(take->readable);
@@ -125,6 +134,7 @@ take_settle(struct take *take)
 	if (take->refused == 0) {
 		frozen_thaw(take->worker, take->service, &take->head, take->bytes, take->fd);
 		take->fd = -1;
+		take->welcome = false;
 	}
 	take_drop_coming(take);
 	take_grant(take);

@@ -235,6 +235,49 @@ START_TEST(every_place_can_be_had)
 }
 END_TEST
 
+#define MANY 500 /* rows, so that it takes a while to add them up */
+
+/* A full house whose guest goes from room to room: it has the next one before it leaves its own. */
+static void
+wander(const struct stats *stats, const atomic_uint *over)
+{
+	unsigned at = 0;
+
+	while (atomic_load(over) == 0) {
+		unsigned to = MANY - 1 - at;
+
+		stats_enter(stats, stats_row(stats, to), UINT64_MAX);
+		stats_depart(stats);
+		stats_leave(stats, stats_row(stats, at));
+		at = to;
+	}
+	_exit(0);
+}
+
+START_TEST(nobody_comes_in_because_somebody_moves)
+{
+	struct stats *stats = stats_new(MANY);
+	atomic_uint *over =
+	    mmap(NULL, sizeof(*over), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	unsigned came = 0;
+	pid_t pid;
+
+	ck_assert_ptr_ne(over, MAP_FAILED);
+	ck_assert(stats_enter(stats, stats_row(stats, 0), 1));
+	pid = fork();
+	ck_assert_int_ge(pid, 0);
+	if (pid == 0)
+		wander(stats, over);
+	for (int i = 0; i < ROUNDS; i++)
+		came += stats_enter(stats, stats_row(stats, 1), 1);
+	atomic_store(over, 1);
+	ck_assert_int_eq(waitpid(pid, NULL, 0), pid);
+	ck_assert_uint_eq(came, 0);
+	munmap(over, sizeof(*over));
+	stats_free(stats);
+}
+END_TEST
+
 /* Killed between any two steps: what it held can be had again, and never more than that. */
 START_TEST(the_dead_leave_their_places)
 {
@@ -421,6 +464,7 @@ main(void)
 	tcase_add_test(tcase, only_what_is_used_takes_memory);
 	tcase_add_test(tcase, the_sum_adds_up_over_deaths);
 	tcase_add_test(tcase, never_more_than_the_limit);
+	tcase_add_test(tcase, nobody_comes_in_because_somebody_moves);
 	tcase_add_test(tcase, every_place_can_be_had);
 	tcase_add_test(tcase, the_dead_leave_their_places);
 	tcase_add_test(tcase, a_scribbled_count_is_mended);
