@@ -295,7 +295,7 @@ conn_drain(struct conn *conn, bool patiently)
 
 /* ---- deadlines ---- */
 
-static struct conn *
+struct conn *
 conn_of_wait(struct deadline *deadline)
 {
 	return (struct conn *)(void *)((char *)deadline - offsetof(struct conn, wait));

@@ -110,6 +110,8 @@ void conn_drain(struct conn *conn, bool patiently);
 
 /* A connection that nothing watches yet. */
 struct conn *conn_make(struct service *service, int fd, uint16_t listener);
+/* Whose `wait` it is. */
+struct conn *conn_of_wait(struct deadline *deadline);
 /* Events of its client come from now on. False when it had to be closed. */
 bool conn_watch(struct conn *conn);
 /* What it is busy with; made where there is nothing. */

@@ -51,9 +51,28 @@ deadline_open(struct deadline_line *line, struct event_base *base, uint64_t *now
 	line->on_due = on_due;
 	line->now = now;
 	line->armed = 0;
+	line->near = NULL;
 	line->timer = evtimer_new(base, deadline_on_timer, line);
 	if (line->timer == NULL)
 		fatalx("cannot make a timer");
+}
+
+/* The last one that is not due later; NULL when all are. */
+static struct deadline *
+deadline_find(struct deadline_line *line, uint64_t when)
+{
+	struct deadline *before = TAILQ_LAST(&line->list, deadline_list);
+	struct deadline *next;
+
+	if (before == NULL || before->when <= when)
+		return before;
+	if (line->near != NULL)
+		before = line->near;
+	while (before != NULL && before->when > when)
+		before = TAILQ_PREV(before, deadline_list, entry);
+	while (before != NULL && (next = TAILQ_NEXT(before, entry)) != NULL && next->when <= when)
+		before = next;
+	return before;
 }
 
 void
@@ -64,9 +83,9 @@ deadline_set(struct deadline_line *line, struct deadline *deadline, uint64_t whe
 	deadline_clear(deadline);
 	deadline->when = when;
 	deadline->line = line;
-	before = TAILQ_LAST(&line->list, deadline_list);
-	while (before != NULL && before->when > when)
-		before = TAILQ_PREV(before, deadline_list, entry);
+	before = deadline_find(line, when);
+	if (before != TAILQ_LAST(&line->list, deadline_list))
+		line->near = deadline;
 	if (before == NULL)
 		TAILQ_INSERT_HEAD(&line->list, deadline, entry);
 	else
@@ -80,6 +99,8 @@ deadline_clear(struct deadline *deadline)
 {
 	if (deadline->line == NULL)
 		return;
+	if (deadline->line->near == deadline)
+		deadline->line->near = TAILQ_PREV(deadline, deadline_list, entry);
 	TAILQ_REMOVE(&deadline->line->list, deadline, entry);
 	deadline->line = NULL;
 }

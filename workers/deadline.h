@@ -1,7 +1,9 @@
 /*
  * Deadlines of one kind: a list in order of time with a single timer, because all connections of a
  * service have the same timeout and so come due nearly in the order in which they were set. Setting
- * one costs two list operations and hardly ever touches the event loop.
+ * one costs two list operations and hardly ever touches the event loop. Those of connections that
+ * come from another worker lie anywhere between, but come in order of time themselves: each is
+ * looked for from the place of the one before.
  */
 #ifndef WORKERS_DEADLINE_H
 #define WORKERS_DEADLINE_H
@@ -26,9 +28,10 @@ TAILQ_HEAD(deadline_list, deadline);
 
 struct deadline_line {
 	struct deadline_list list;
-	struct event *timer; /* owns */
-	uint64_t *now;       /* borrows; the owner's clock */
-	uint64_t armed;      /* when the timer fires; 0 when it is not armed */
+	struct event *timer;   /* owns */
+	uint64_t *now;         /* borrows; the owner's clock */
+	uint64_t armed;        /* when the timer fires; 0 when it is not armed */
+	struct deadline *near; /* borrows; the last that was put between others; NULL for none */
 	void (*on_due)(struct deadline *deadline);
 };
 

@@ -305,6 +305,29 @@ give_look_through(struct give *give, struct service *service, unsigned *batch)
 	return true;
 }
 
+/*
+ * Those that are idle, the longest first: where they go their deadlines are put in line one behind
+ * the other. False when it had to stop.
+ */
+static bool
+give_look_through_idle(struct give *give, struct service *service, unsigned *batch)
+{
+	struct deadline *first;
+
+	while ((first = TAILQ_FIRST(&service->idles.list)) != NULL) {
+		struct conn *conn = conn_of_wait(first);
+
+		if (conn->leaving || !give_can_ever(conn) || !frozen_may(conn))
+			break;
+		if (give->left == 0 || give->credits == 0 || *batch == 0)
+			return false;
+		(*batch)--;
+		if (!give_look_at(give, conn))
+			return false;
+	}
+	return true;
+}
+
 static void
 give_look(struct give *give)
 {
@@ -313,7 +336,8 @@ give_look(struct give *give)
 	bool all = true;
 
 	for (unsigned i = 0; all && i < worker->start->conf->service_count; i++)
-		all = give_look_through(give, &worker->services[i], &batch);
+		all = give_look_through_idle(give, &worker->services[i], &batch) &&
+		      give_look_through(give, &worker->services[i], &batch);
 	if (all)
 		give->look = false;
 }
