@@ -55,7 +55,7 @@ move_head_valid(const struct move_head *head)
 	return move_is_name(head->service, sizeof(head->service)) &&
 	       move_is_name(head->protocol, sizeof(head->protocol)) &&
 	       head->state <= MOVE_BYTES_MAX && head->in <= MOVE_BYTES_MAX &&
-	       head->out <= MOVE_BYTES_MAX;
+	       head->out <= MOVE_BYTES_MAX && head->bytes == head->state + head->in + head->out;
 }
 
 bool

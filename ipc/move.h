@@ -58,8 +58,11 @@ enum move_flag {
 
 /* Times are of CLOCK_MONOTONIC, in nanoseconds, and absolute: no deadline begins anew. */
 struct move_head {
+	/* These are the same in every version, so that what is not understood can be refused. */
 	uint32_t type, version;
-	uint64_t number;              /* of this connection on this channel, from 0 */
+	uint64_t number; /* of this connection on this channel, from 0 */
+	uint64_t bytes;  /* how many follow: here the sum of state, input and output */
+
 	uint64_t listener;            /* the inode of the listening socket that it came by */
 	char service[MOVE_NAME];      /* by name: the two may have different configurations */
 	char protocol[MOVE_PROTOCOL]; /* whose state it is, and in which version */

@@ -126,6 +126,7 @@ frozen_make(struct conn *conn, struct move_head *head, struct buf *state)
 	if (conn->busy != NULL)
 		conn->service->proto->freeze(conn, state);
 	head->state = buf_length(state);
+	head->bytes = head->state + head->in + head->out;
 	conn_stop(conn);
 	TAILQ_REMOVE(&conn->service->conns, conn, in_service);
 	conn->state = CONN_MOVING;

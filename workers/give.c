@@ -111,6 +111,24 @@ give_count_rest(const struct worker *worker)
 	return count;
 }
 
+/*
+ * The taker cannot be trusted, but it lives: what it has whole it may own already, and two owners
+ * would be worse than none. It keeps them, or they end with it.
+ */
+static void
+give_abandon(struct give *give)
+{
+	struct give_sent *sent;
+
+	log_warnx("a worker broke the rules of a move");
+	while ((sent = TAILQ_FIRST(&give->sent)) != NULL && sent != give->now) {
+		struct conn *conn = sent->conn;
+
+		give_free_sent(give, sent);
+		frozen_let_go(conn);
+	}
+}
+
 /* The taker says no more, or is gone: what it did not take is ours. */
 static void
 give_finish(struct give *give)
@@ -212,6 +230,8 @@ give_send(struct give *give)
 	give->full = true;
 	if (result == MOVE_AGAIN)
 		event_add(give->writable, NULL);
+	else if (result == MOVE_BROKEN)
+		give_end(give); /* it can never go; the taker's end comes, and it is taken back */
 	/* Otherwise its end comes by the event for reading, behind its last answers. */
 	return false;
 }
@@ -422,9 +442,8 @@ give_on_readable(evutil_socket_t fd, short what, void *arg)
 			/* fall through */
 		case MOVE_BROKEN:
 		case MOVE_TRUNCATED:
-			log_warnx("a worker broke the rules of a move");
-			give_finish(give);
-			return;
+			give_abandon(give);
+			/* fall through */
 		case MOVE_ENDED:
 			give_finish(give);
 			return;

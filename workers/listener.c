@@ -75,6 +75,13 @@ listener_leave(struct service *service)
 	stats_leave(start->sum, service->worker->sum);
 }
 
+/* What may still come from other workers has its descriptors; see take.c. */
+static bool
+listener_may_use(const struct worker *worker, int fd)
+{
+	return (uint64_t)fd + worker->promised < (uint64_t)worker->fd_limit;
+}
+
 /* Takes a place under both limits; returns false when there is none. */
 static bool
 listener_enter(struct service *service)
@@ -132,7 +139,7 @@ listener_accept(struct listener *listener)
 		return error == ECONNABORTED || error == EINTR;
 	}
 	conn_new(service, fd, listener->index);
-	if (fd >= worker->fd_limit) {
+	if (!listener_may_use(worker, fd)) {
 		listener_pause_for_fds(listener, "this worker's descriptors are nearly used up");
 		return false;
 	}
@@ -201,7 +208,7 @@ listener_has_fds(const struct worker *worker)
 	if (fd < 0)
 		return false;
 	close(fd);
-	return fd < worker->fd_limit;
+	return listener_may_use(worker, fd);
 }
 
 static void

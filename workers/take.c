@@ -78,7 +78,11 @@ take_stop_all(struct worker *worker)
 
 /* ---- answers ---- */
 
-/* Grants as many as there is room for. Asked again by the tick, and with each connection. */
+/*
+ * Grants as many as there is room for, but half of it is left to who connects: what was granted is
+ * kept, however long the giver's last requests may take. Asked again by the tick, and with each
+ * connection.
+ */
 static void
 take_grant(struct take *take)
 {
@@ -89,8 +93,8 @@ take_grant(struct take *take)
 	if (take->credits > TAKE_CREDITS / 2)
 		return;
 	credit.number = TAKE_CREDITS - take->credits;
-	if (credit.number > room)
-		credit.number = room;
+	if (credit.number > (room + 1) / 2)
+		credit.number = (room + 1) / 2;
 	if (credit.number == 0 || move_send(take->channel, &credit, sizeof(credit), -1) != MOVE_OK)
 		return;
 	take->credits += credit.number;
@@ -127,7 +131,8 @@ take_settle(struct take *take)
 		event_add(take->writable, NULL);
 		return false;
 	case MOVE_BROKEN:
-		return true; /* then it is the giver's, who hears our end */
+		take_free(take); /* then it is the giver's, who hears our end */
+		return false;
 	default:
 		break;
 	}
@@ -137,7 +142,8 @@ take_settle(struct take *take)
 		take->welcome = false;
 	}
 	take_drop_coming(take);
-	take_grant(take);
+	if (take->refused != MOVE_NOT_NOW)
+		take_grant(take); /* else by the tick: it would come again at once, and again */
 	return true;
 }
 
@@ -153,21 +159,24 @@ take_has_all(const struct take *take)
 static bool
 take_on_head(struct take *take, const struct move_head *head, int fd)
 {
-	take->fd = fd;
-	if (take->coming || take->credits == 0)
+	if (take->coming || take->credits == 0 || head->number != take->numbers) {
+		if (fd >= 0)
+			close(fd);
 		return false;
+	}
 	take->credits--;
 	take->worker->promised--;
 	take->numbers++;
 	take->coming = true;
 	take->head = *head;
+	take->fd = fd;
 	take->got = 0;
-	take->whole = head->version == MOVE_VERSION ? head->state + head->in + head->out : 0;
+	take->whole = head->bytes;
 	take->refused = fd < 0 ? MOVE_NOT_NOW : 0;
 	if (take->refused == 0 && !frozen_fits(take->worker, head, &take->service))
 		take->refused = MOVE_NEVER;
 	/* The memory grows with what comes: a length is only a number. */
-	return head->version != MOVE_VERSION || head->number == take->numbers - 1;
+	return true;
 }
 
 static bool
