@@ -215,6 +215,18 @@ record_each_fd(const json_t *value, void (*each)(void *arg, int fd), void *arg)
 	record_visit(NULL, value, each, arg);
 }
 
+static void
+record_on_fd(void *arg, int fd)
+{
+	(void)record_claim(arg, fd);
+}
+
+void
+record_note_fds(struct record_reader *reader, const json_t *value)
+{
+	record_each_fd(value, record_on_fd, reader);
+}
+
 /* ---- by the table ---- */
 
 static json_t *

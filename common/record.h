@@ -86,6 +86,8 @@ bool record_take_fds(
     struct record_reader *reader, const json_t *object, const char *name, int *fds, size_t count);
 /* Whether it was taken: then it belongs to who wrote it down. */
 bool record_has(const struct record_reader *reader, int fd);
+/* All that are named in it are taken, whoever has them. */
+void record_note_fds(struct record_reader *reader, const json_t *value);
 /* Forgets one that was. */
 void record_disown(const struct record_reader *reader, int *fd);
 json_t *record_fds(const int *fds, size_t count);

@@ -55,6 +55,9 @@ bool state_load(struct master *master, int state, char *why, size_t why_size);
 /* The same from a document that was read already. */
 bool state_load_json(struct master *master, const json_t *state, char *why, size_t why_size);
 
+/* Frees such a master again. What the document names belongs to who wrote it, and stays. */
+void state_drop(struct master *master, const json_t *state);
+
 /* No other image will come back: what was kept for it alone is let go. */
 void state_settle(struct master *master);
 

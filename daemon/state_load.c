@@ -210,6 +210,16 @@ state_load_json(struct master *master, const json_t *state, char *why, size_t wh
 	return good;
 }
 
+void
+state_drop(struct master *master, const json_t *state)
+{
+	struct record_reader reader = {0};
+
+	record_note_fds(&reader, state);
+	state_disown(master, &reader);
+	record_reader_close(&reader);
+}
+
 bool
 state_load(struct master *master, int state, char *why, size_t why_size)
 {
