@@ -27,11 +27,18 @@ static const struct {
 #undef X
 };
 
-/* What stands in front: whoever maps the memory again looks whether it is laid out as his own. */
+/*
+ * What stands in front; it never changes. Whoever maps the memory again looks whether it is laid
+ * out as his own; where it is not he still finds the first word of each row, `open`.
+ */
 struct stats_head {
 	_Alignas(64) uint64_t layout;
 	uint64_t workers;
+	uint64_t rows; /* bytes from the beginning to the first row */
+	uint64_t row;  /* bytes of a row */
 };
+
+_Static_assert(offsetof(struct stats_row, open) == 0, "other versions look for it there");
 
 /* FNV-1a. */
 static uint64_t
@@ -86,7 +93,8 @@ stats_map(int fd, unsigned workers, int kind)
 	if (base == MAP_FAILED)
 		return NULL;
 	stats = mem_alloc(1, sizeof(*stats));
-	*stats = (struct stats){.workers = workers, .holders = 1, .fd = fd, .other = -1};
+	*stats = (struct stats){
+	    .workers = workers, .holders = 1, .fd = fd, .other = {.fd = -1, .memory = NULL}};
 	stats->head = (struct stats_head *)(void *)base;
 	stats->rows = (struct stats_row *)(void *)(base + 4096);
 	stats->shared = (struct stats_shared *)(void *)(stats->rows + workers);
@@ -105,7 +113,8 @@ stats_new(unsigned workers)
 	if (fd >= 0 && ftruncate(fd, (off_t)stats_size(workers)) == 0)
 		stats = stats_map(fd, workers, MAP_SHARED);
 	if (stats != NULL) {
-		*stats->head = (struct stats_head){stats_layout(), workers};
+		*stats->head =
+		    (struct stats_head){stats_layout(), workers, 4096, sizeof(struct stats_row)};
 		return stats;
 	}
 	reason = errno;
@@ -136,12 +145,58 @@ stats_attach(int fd, unsigned workers, bool is_trial)
 	return NULL;
 }
 
+/* ---- what they took the place of ---- */
+
+void
+stats_keep_other(struct stats *stats, int fd, bool is_trial)
+{
+	struct stats_other *other = &stats->other;
+	const struct stats_head *head;
+	struct stat st;
+
+	stats_forget_other(stats);
+	other->fd = fd;
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < 4096)
+		return;
+	other->size = (size_t)st.st_size;
+	other->memory = mmap(
+	    NULL, other->size, PROT_READ | PROT_WRITE, is_trial ? MAP_PRIVATE : MAP_SHARED, fd, 0);
+	if (other->memory == MAP_FAILED) {
+		other->memory = NULL;
+		return;
+	}
+	head = other->memory;
+	other->rows = (size_t)head->rows;
+	other->row = (size_t)head->row;
+	/* Somebody may have scribbled on it. */
+	if (other->rows % 64 != 0 || other->row % 64 != 0 || other->row == 0 ||
+	    other->rows > other->size ||
+	    (other->size - other->rows) / other->row < stats->workers) {
+		munmap(other->memory, other->size);
+		other->memory = NULL;
+	}
+}
+
 void
 stats_forget_other(struct stats *stats)
 {
-	if (stats->other >= 0)
-		close(stats->other);
-	stats->other = -1;
+	if (stats->other.memory != NULL)
+		munmap(stats->other.memory, stats->other.size);
+	if (stats->other.fd >= 0)
+		close(stats->other.fd);
+	stats->other = (struct stats_other){.fd = -1};
+}
+
+/* NULL where there is none. */
+static _Atomic uint64_t *
+stats_other_open(const struct stats *stats, unsigned worker)
+{
+	const struct stats_other *other = &stats->other;
+
+	if (other->memory == NULL)
+		return NULL;
+	return (
+	    _Atomic uint64_t *)(void *)((char *)other->memory + other->rows + worker * other->row);
 }
 
 struct stats *
@@ -317,6 +372,15 @@ stats_open(const struct stats *stats)
 	return total;
 }
 
+uint64_t
+stats_open_of(const struct stats *stats, unsigned worker)
+{
+	const _Atomic uint64_t *other = stats_other_open(stats, worker);
+
+	return atomic_load_explicit(&stats_row(stats, worker)->open, memory_order_relaxed) +
+	       (other != NULL ? atomic_load_explicit(other, memory_order_relaxed) : 0);
+}
+
 void
 stats_set_serving(const struct stats *stats, unsigned workers)
 {
@@ -358,6 +422,8 @@ stats_bury(const struct stats *stats, unsigned worker)
 	struct stats_row *row = stats_row(stats, worker);
 
 	stats_bury_open(stats, row);
+	if (stats_other_open(stats, worker) != NULL)
+		atomic_store(stats_other_open(stats, worker), 0);
 	atomic_store(&row->asking, 0);
 	atomic_store(&row->staying, 0);
 	stats_add(&row->counters[COUNTER_lost], stats_row_under_way(row));

@@ -104,11 +104,21 @@ struct stats_times {
 
 struct stats_head; /* stats.c */
 
+/*
+ * Memory that is laid out in another way, in which workers of another version still count. Only how
+ * many connections each has is found in it.
+ */
+struct stats_other {
+	int fd;       /* owns; -1 for none */
+	void *memory; /* owns; NULL where nothing can be found in it */
+	size_t size, rows, row;
+};
+
 struct stats {
 	unsigned workers;
 	unsigned holders;
 	int fd;                      /* owns; the memory */
-	int other;                   /* owns; what it took the place of, see state.h; -1 for none */
+	struct stats_other other;    /* what it took the place of, see state.h */
 	struct stats_head *head;     /* owns; the shared mapping begins here */
 	struct stats_row *rows;      /* in it, one for each worker id */
 	struct stats_shared *shared; /* in it, behind the rows */
@@ -123,6 +133,8 @@ struct stats *stats_new(unsigned workers);
  * sees what is there, and what it changes nobody else sees.
  */
 struct stats *stats_attach(int fd, unsigned workers, bool is_trial);
+/* They take the place of what is in `fd`, which is taken over. A trial as of stats_attach(). */
+void stats_keep_other(struct stats *stats, int fd, bool is_trial);
 /* Lets go of what it took the place of. */
 void stats_forget_other(struct stats *stats);
 /* One more owner; each calls stats_free(). Returns its argument. */
@@ -184,7 +196,9 @@ void stats_bury(const struct stats *stats, unsigned worker);
 /* Sums over all workers. */
 uint64_t stats_total(const struct stats *stats, enum counter counter);
 uint64_t stats_open(const struct stats *stats);
-/* The same by one word: it may be off by a few. */
+/* Of one worker, be it one of another version. */
+uint64_t stats_open_of(const struct stats *stats, unsigned worker);
+/* The same of all by one word: it may be off by a few. */
 uint64_t stats_open_about(const struct stats *stats);
 /* How many workers share the connections: the master says it, the workers ask. */
 void stats_set_serving(const struct stats *stats, unsigned workers);

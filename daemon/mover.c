@@ -17,8 +17,7 @@
 uint64_t
 mover_count(const struct slot *slot)
 {
-	return atomic_load_explicit(
-	    &stats_row(slot->master->sum, slot->id)->open, memory_order_relaxed);
+	return stats_open_of(slot->master->sum, slot->id);
 }
 
 /* Whether connections may be given to it. */

@@ -32,6 +32,8 @@ const struct record_field state_master_fields[] = {
     RECORD_NAMED("guardian", struct master, guardian.pid, SIGNED, 0),
     RECORD_NAMED("fd_guardian", struct master, guardian.pipe, FD, 0),
     RECORD_FIELD(struct master, guardian_retry, NUMBER, 0),
+    RECORD_NAMED("balance_looked", struct master, balance.looked, NUMBER, 0),
+    RECORD_NAMED("balance_allowance", struct master, balance.allowance, NUMBER, 0),
     RECORD_NAMED("reloads", struct master, reload.count, NUMBER, 0),
     RECORD_NAMED("reloads_failed", struct master, reload.failed, NUMBER, 0),
     RECORD_NAMED("reload_error", struct master, reload.last_error, STRING, 0),

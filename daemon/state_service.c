@@ -48,7 +48,7 @@ static const struct record_field state_pool_fields[] = {
 json_t *
 state_save_stats(const struct stats *stats)
 {
-	return json_pack("{s:i, s:i}", "fd", stats->fd, "fd_other", stats->other);
+	return json_pack("{s:i, s:i}", "fd", stats->fd, "fd_other", stats->other.fd);
 }
 
 /*
@@ -72,9 +72,9 @@ state_load_stats(const struct master *master, const json_t *saved, struct record
 		stats = stats_new(master->ids);
 		other = fd;
 	}
-	if (stats != NULL)
-		stats->other = other;
-	else
+	if (stats != NULL && other >= 0)
+		stats_keep_other(stats, other, master->rehearsal);
+	if (stats == NULL)
 		record_fail(reader, "counters cannot be mapped: %s", strerror(errno));
 	return stats;
 }
@@ -85,7 +85,7 @@ state_disown_stats(struct stats *stats, const struct record_reader *reader)
 	if (stats == NULL)
 		return;
 	record_disown(reader, &stats->fd);
-	record_disown(reader, &stats->other);
+	record_disown(reader, &stats->other.fd);
 }
 
 /* ---- a pool ---- */

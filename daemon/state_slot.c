@@ -32,6 +32,15 @@ static const struct record_field state_slot_fields[] = {
     RECORD_FIELD(struct slot, asked, NUMBER, 0),
     RECORD_FIELD(struct slot, check, NUMBER, 0),
     RECORD_FIELD(struct slot, check_by, NUMBER, 0),
+    RECORD_FIELD(struct slot, order, NUMBER, 0),
+    RECORD_FIELD(struct slot, giving, BOOL, 0),
+    RECORD_FIELD(struct slot, gives, NUMBER, 0),
+    RECORD_FIELD(struct slot, coming, NUMBER, 0),
+    RECORD_FIELD(struct slot, surplus, NUMBER, 0),
+    RECORD_FIELD(struct slot, gives_next, NUMBER, 0),
+    RECORD_FIELD(struct slot, gave_all, BOOL, 0),
+    RECORD_FIELD(struct slot, far_since, NUMBER, 0),
+    RECORD_FIELD(struct slot, gives_way, BOOL, 0),
     RECORD_FIELD(struct slot, last_exit, TEXT, 0),
     RECORD_END,
 };
@@ -78,7 +87,24 @@ state_save_slot(const struct slot *slot)
 	json_object_set_new(saved, "told", state_save_numbers(slot->told, generation->place_count));
 	json_object_set_new(saved, "files_told",
 	    state_save_numbers(slot->files_told, generation->conf->service_count));
+	/* A move goes on between the two workers, whoever their master is. */
+	if (slot->gives_to != NULL)
+		json_object_set_new(saved, "gives_to", json_integer(slot->gives_to->place));
 	return saved;
+}
+
+static bool
+state_load_move(struct slot *slot, const json_t *gives_to, struct record_reader *reader)
+{
+	struct generation *generation = slot->generation;
+	json_int_t place = json_integer_value(gives_to);
+
+	if (gives_to == NULL)
+		return true;
+	if (!json_is_integer(gives_to) || place < 0 || place >= generation->slot_count)
+		return record_fail(reader, "worker %u gives to nobody", slot->place);
+	slot->gives_to = &generation->slots[place];
+	return true;
 }
 
 static bool
@@ -102,6 +128,7 @@ state_load_slot(struct slot *slot, const json_t *saved, struct record_reader *re
 		slot->told, generation->place_count, json_object_get(saved, "told"), reader) ||
 	    !state_load_numbers(slot->files_told, generation->conf->service_count,
 		json_object_get(saved, "files_told"), reader) ||
+	    !state_load_move(slot, json_object_get(saved, "gives_to"), reader) ||
 	    !state_check_slot(slot, reader))
 		return false;
 	return slot->channel < 0 || slot_listen(slot) ||

@@ -351,16 +351,23 @@ START_TEST(other_counters_begin_anew)
 	change_layout(fd);
 	second = loaded(state);
 	ck_assert_int_ne(second->sum->fd, fd);
-	ck_assert_int_eq(second->sum->other, fd);
+	ck_assert_int_eq(second->sum->other.fd, fd);
+	/* How many connections a worker has is found in both. */
+	atomic_store(&stats_row(first->sum, 3)->open, 7);
+	atomic_store(&stats_row(second->sum, 3)->open, 2);
+	ck_assert_uint_eq(stats_open_of(second->sum, 3), 9);
+	stats_bury(second->sum, 3);
+	ck_assert_uint_eq(stats_open_of(second->sum, 3), 0);
+	ck_assert_uint_eq(stats_open(first->sum), 0);
 	again = made(second);
 	/* The image before takes ours for foreign, and its own back. */
 	change_layout(fd);
 	change_layout(second->sum->fd);
 	third = loaded(again);
 	ck_assert_int_eq(third->sum->fd, fd);
-	ck_assert_int_eq(third->sum->other, second->sum->fd);
+	ck_assert_int_eq(third->sum->other.fd, second->sum->fd);
 	state_settle(third);
-	ck_assert_int_eq(third->sum->other, -1);
+	ck_assert_int_eq(third->sum->other.fd, -1);
 	json_decref(state);
 	json_decref(again);
 }
