@@ -30,11 +30,22 @@ json_t *state_save_service(const struct service *service);
 bool state_load_service(struct generation *generation, unsigned index, const json_t *saved,
     struct record_reader *reader);
 void state_disown_service(struct service *service, const struct record_reader *reader);
+
+/* state_memory.c */
 json_t *state_save_stats(const struct stats *stats);
 /* NULL, and told. */
 struct stats *state_load_stats(
     const struct master *master, const json_t *saved, struct record_reader *reader);
 void state_disown_stats(struct stats *stats, const struct record_reader *reader);
+json_t *state_save_pool(const struct service *service);
+/*
+ * NULL, and told. Of one that another version laid out in another way *foreign has all that is
+ * known, and what is returned stands in for it; else its descriptor is -1.
+ */
+struct pool *state_load_pool(const struct master *master, const json_t *saved,
+    struct service_foreign *foreign, struct record_reader *reader);
+/* Frees it; what another image gave us stays open. */
+void state_disown_pool(struct pool *pool, const struct record_reader *reader);
 
 /* state_instance.c */
 json_t *state_save_instance(const struct instance *instance);

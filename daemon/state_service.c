@@ -2,10 +2,8 @@
  * Services as another image of the master shall know them: pool, counters, instances, and where it
  * stands with starting, growing and replacing them.
  */
-#include "common/mem.h"
 #include "daemon/state_parts.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -26,128 +24,6 @@ static const struct record_field state_service_fields[] = {
     RECORD_NAMED("not_before", struct service, loop.not_before, NUMBER, 0),
     RECORD_END,
 };
-
-/* Of a pool, what pool_open() needs. */
-struct state_pool {
-	int fd;
-	struct pool_shape shape;
-};
-
-static const struct record_field state_pool_fields[] = {
-    RECORD_FIELD(struct state_pool, fd, FD, 0),
-    RECORD_NAMED("slots", struct state_pool, shape.slots, NUMBER, POOL_SLOTS_MAX),
-    RECORD_NAMED("queue", struct state_pool, shape.queue, NUMBER, 0),
-    RECORD_NAMED("batch", struct state_pool, shape.batch, NUMBER, 0),
-    RECORD_NAMED("workers", struct state_pool, shape.workers, NUMBER, 0),
-    RECORD_NAMED("lease_time", struct state_pool, shape.lease_time, NUMBER, 0),
-    RECORD_END,
-};
-
-/* ---- counters ---- */
-
-json_t *
-state_save_stats(const struct stats *stats)
-{
-	return json_pack("{s:i, s:i}", "fd", stats->fd, "fd_other", stats->other.fd);
-}
-
-/*
- * What is laid out in another way stays with who counts there, and is kept for a way back; ours
- * begin anew. On a way back those that were kept go on.
- */
-struct stats *
-state_load_stats(const struct master *master, const json_t *saved, struct record_reader *reader)
-{
-	struct stats *stats;
-	int fd, other;
-
-	if (!record_take_fd(reader, saved, "fd", &fd) ||
-	    !record_take_fd(reader, saved, "fd_other", &other))
-		return NULL;
-	stats = stats_attach(fd, master->ids, master->rehearsal);
-	if (stats == NULL && other >= 0) {
-		stats = stats_attach(other, master->ids, master->rehearsal);
-		other = fd;
-	} else if (stats == NULL && fd >= 0) {
-		stats = stats_new(master->ids);
-		other = fd;
-	}
-	if (stats != NULL && other >= 0)
-		stats_keep_other(stats, other, master->rehearsal);
-	if (stats == NULL)
-		record_fail(reader, "counters cannot be mapped: %s", strerror(errno));
-	return stats;
-}
-
-void
-state_disown_stats(struct stats *stats, const struct record_reader *reader)
-{
-	if (stats == NULL)
-		return;
-	record_disown(reader, &stats->fd);
-	record_disown(reader, &stats->other.fd);
-}
-
-/* ---- a pool ---- */
-
-static json_t *
-state_save_pool(const struct service *service)
-{
-	struct state_pool pool = {.fd = service->foreign.fd, .shape = service->foreign.shape};
-	json_t *saved = json_object();
-
-	if (!service_is_foreign(service))
-		pool.fd = pool_memory(service->pool, &pool.shape);
-	record_put(saved, state_pool_fields, &pool);
-	return saved;
-}
-
-/* In place of a pool that cannot be read, one that nobody uses. */
-static struct pool *
-state_stand_in(const struct state_pool *saved, unsigned ids)
-{
-	const struct pool_shape shape = {
-	    .slots = saved->shape.slots, .queue = 1, .batch = 1, .workers = ids};
-
-	return pool_new(&shape);
-}
-
-/* NULL, and told. What cannot be read makes *foreign its descriptor, else that is -1. */
-static struct pool *
-state_load_pool(const struct master *master, const json_t *saved, struct state_pool *read,
-    bool *is_foreign, struct record_reader *reader)
-{
-	struct pool *pool;
-
-	*read = (struct state_pool){.fd = -1};
-	if (!record_take(reader, saved, state_pool_fields, read))
-		return NULL;
-	if (read->fd < 0 || read->shape.slots < 1) {
-		record_fail(reader, "a pool makes no sense");
-		return NULL;
-	}
-	pool = pool_open(read->fd, &read->shape, master->rehearsal);
-	*is_foreign = pool == NULL && errno == EPROTO;
-	if (*is_foreign)
-		pool = state_stand_in(read, master->ids);
-	if (pool == NULL)
-		record_fail(reader, "a pool cannot be mapped: %s", strerror(errno));
-	return pool;
-}
-
-/* Frees it; what another image gave us stays open. */
-static void
-state_disown_pool(struct pool *pool, const struct record_reader *reader)
-{
-	struct pool_shape shape;
-
-	if (pool != NULL && record_has(reader, pool_memory(pool, &shape)))
-		pool_disown(pool);
-	else
-		pool_free(pool);
-}
-
-/* ---- the rest ---- */
 
 static json_t *
 state_save_rate(const struct backoff_rate *rate)
@@ -262,18 +138,16 @@ state_load_service(struct generation *generation, unsigned index, const json_t *
 	struct master *master = generation->master;
 	const struct conf_service *conf = &generation->conf->services[index];
 	const char *name = json_string_value(json_object_get(saved, "name"));
+	struct service_foreign foreign = {.fd = -1};
 	struct stats *stats = NULL;
 	struct pool *pool = NULL;
-	struct state_pool read;
-	bool is_foreign = false;
 	struct service *service;
 	char why[256];
 
 	if (name == NULL || strcmp(name, conf->name) != 0)
 		return record_fail(reader, "service %s is not there", conf->name);
 	if (service_instances(conf) > 0)
-		pool = state_load_pool(
-		    master, json_object_get(saved, "pool"), &read, &is_foreign, reader);
+		pool = state_load_pool(master, json_object_get(saved, "pool"), &foreign, reader);
 	if (!reader->has_failed)
 		stats = state_load_stats(master, json_object_get(saved, "stats"), reader);
 	if (stats == NULL) {
@@ -288,8 +162,7 @@ state_load_service(struct generation *generation, unsigned index, const json_t *
 		return record_fail(reader, "%s", why);
 	}
 	generation->services[index] = service;
-	if (is_foreign)
-		service->foreign = (struct service_foreign){.fd = read.fd, .shape = read.shape};
+	service->foreign = foreign;
 	return state_fill_service(service, saved, reader);
 }
 

@@ -210,6 +210,21 @@ answer(struct master *master, int fd)
 	return json_loadb(text, (size_t)n, 0, NULL);
 }
 
+/* Whether the newest of two clients waits for an answer. */
+static bool
+is_asking(struct master *master)
+{
+	json_t *saved = control_save(master->control);
+	json_t *clients = json_object_get(saved, "clients");
+	bool asking = false;
+
+	event_base_loop(master->base, EVLOOP_NONBLOCK);
+	for (size_t i = 0; i < json_array_size(clients); i++)
+		asking |= json_is_true(json_object_get(json_array_get(clients, i), "is_asking"));
+	json_decref(saved);
+	return asking;
+}
+
 START_TEST(clients_stay_connected)
 {
 	int half = connected(), asking = connected();
@@ -219,8 +234,10 @@ START_TEST(clients_stay_connected)
 	say(half, "{\"command\":");
 	help_wait_for((help_turn(first),
 	    json_array_size(json_object_get(control_save(first->control), "clients")) == 2));
+	/* A worker that stands cannot answer. */
+	ck_assert_int_eq(kill(first->current->slots[0].pid, SIGSTOP), 0);
 	say(asking, "{\"command\":\"connections\"}\n");
-	event_base_loop(first->base, EVLOOP_NONBLOCK);
+	help_wait_for(is_asking(first));
 	state = made(first);
 	ck_assert_uint_eq(
 	    json_array_size(json_object_get(json_object_get(state, "control"), "clients")), 2);
