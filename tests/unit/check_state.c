@@ -112,13 +112,49 @@ put(json_t *state, const char *path, json_t *value)
 
 /* ---- what is well ---- */
 
+/* What both ways may have forgotten alike. */
+static void
+expect_same_facts(const struct master *a, const struct master *b)
+{
+	const struct slot *slot = &a->current->slots[1], *other = &b->current->slots[1];
+	const struct instance *cat = &a->current->services[SERVICE_CAT]->instances[1];
+	const struct instance *kitten = &b->current->services[SERVICE_CAT]->instances[1];
+
+	ck_assert_uint_eq(a->started, b->started);
+	ck_assert_uint_eq(a->logs_version, b->logs_version);
+	ck_assert_uint_eq(a->file_number, b->file_number);
+	ck_assert_uint_eq(a->nofile.rlim_cur, b->nofile.rlim_cur);
+	ck_assert_uint_eq(a->current->max_connections, b->current->max_connections);
+	ck_assert_uint_eq(a->current->since, b->current->since);
+	ck_assert_uint_eq(slot->since, other->since);
+	ck_assert_uint_eq(slot->ping, other->ping);
+	ck_assert_uint_eq(slot->next_ping, other->next_ping);
+	ck_assert_uint_eq(slot->order, other->order);
+	ck_assert_ptr_eq(other->gives_to, &b->current->slots[0]);
+	ck_assert(slot->was_ready && other->was_ready && other->start_told && other->accept_told);
+	ck_assert_mem_eq(slot->told, other->told, a->current->place_count * sizeof(uint32_t));
+	ck_assert_uint_eq(cat->since, kitten->since);
+	ck_assert_uint_eq(cat->rested, kitten->rested);
+	ck_assert_uint_eq(cat->jitter, kitten->jitter);
+	ck_assert_uint_eq(cat->starts, kitten->starts);
+	ck_assert_int_eq(cat->pid, kitten->pid);
+	ck_assert_mem_eq(cat->fds, kitten->fds, sizeof(cat->fds));
+	ck_assert(kitten->offered);
+}
+
 START_TEST(it_goes_round)
 {
-	json_t *state = made(first);
-	struct master *second = loaded(state);
-	json_t *again = made(second);
+	json_t *state, *again;
+	struct master *second;
 
+	first->current->slots[1].ping += 5;
+	first->current->slots[1].order = 7;
+	first->current->slots[1].gives_to = &first->current->slots[0];
+	state = made(first);
+	second = loaded(state);
+	again = made(second);
 	expect_same(state, again);
+	expect_same_facts(first, second);
 	ck_assert_uint_eq(second->current->number, 1);
 	ck_assert_str_eq(second->current->services[SERVICE_CAT]->instances[0].output.last, "");
 	ck_assert_uint_eq(second->current->services[SERVICE_CAT]->instances[1].output.length, 10);
