@@ -73,6 +73,17 @@ slot_wake_all(const struct master *master)
 				    master->wakes[generation->slots[i].id], &one, sizeof(one));
 }
 
+/* A generation that is being built fails with the first worker that does. */
+static void
+slot_fail_generation(struct slot *slot, const char *why)
+{
+	struct generation *generation = slot->generation;
+
+	if (generation->state == GENERATION_STARTING && generation->failure[0] == '\0')
+		snprintf(generation->failure, sizeof(generation->failure),
+		    "its worker %u did not start: %s", slot->place, why);
+}
+
 void
 slot_kill(struct slot *slot, const char *why)
 {
@@ -82,6 +93,7 @@ slot_kill(struct slot *slot, const char *why)
 		log_warnx("worker %u (pid %ld) is replaced: %s", slot->place, (long)slot->pid, why);
 	else
 		log_info("worker %u (pid %ld) is killed: %s", slot->place, (long)slot->pid, why);
+	slot_fail_generation(slot, why);
 	slot->was_killed = true;
 	kill(slot->pid, SIGKILL);
 }
@@ -150,17 +162,6 @@ slot_failed(struct slot *slot, uint64_t now)
 	slot->not_before = now + backoff_delay(slot->failures);
 }
 
-/* A generation that is being built fails with the first worker that does. */
-static void
-slot_fail_generation(struct slot *slot)
-{
-	struct generation *generation = slot->generation;
-
-	if (generation->state == GENERATION_STARTING && generation->failure[0] == '\0')
-		snprintf(generation->failure, sizeof(generation->failure),
-		    "its worker %u did not start: %s", slot->place, slot->last_exit);
-}
-
 static void
 slot_start(struct slot *slot, unsigned id, uint64_t now)
 {
@@ -181,7 +182,7 @@ slot_start(struct slot *slot, unsigned id, uint64_t now)
 		    strerror(errno));
 		slot_hang_up(slot);
 		slot_failed(slot, now);
-		slot_fail_generation(slot);
+		slot_fail_generation(slot, slot->last_exit);
 		return;
 	}
 	slot->pid = pid;
@@ -326,7 +327,7 @@ slot_on_death(struct slot *slot, const siginfo_t *info, uint64_t now)
 		slot->not_before = now;
 	else
 		slot_failed(slot, now);
-	slot_fail_generation(slot);
+	slot_fail_generation(slot, slot->last_exit);
 	slot_wake_all(master);
 }
 
