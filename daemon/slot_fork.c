@@ -121,6 +121,7 @@ static void __attribute__((noreturn)) slot_fork_child(struct slot *slot, int cha
 	    .pools = generation->pools,
 	    .stats = generation->stats,
 	    .sum = master->sum,
+	    .is_trial = master->rehearsal,
 	};
 	char role[32];
 

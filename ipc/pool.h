@@ -152,6 +152,8 @@ struct pool_hooks {
 
 /* After fork: this process is worker `worker` from now on. Sweeps what the dead left. */
 void pool_attach(struct pool *pool, unsigned worker, const struct pool_hooks *hooks);
+/* The same for a worker that never uses the pool: it takes no lock and sweeps nothing. */
+void pool_join(struct pool *pool, unsigned worker, const struct pool_hooks *hooks);
 
 struct pool_ticket {
 	uint32_t cell;

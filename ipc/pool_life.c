@@ -195,12 +195,18 @@ pool_reset(struct pool *pool)
 }
 
 void
-pool_attach(struct pool *pool, unsigned worker, const struct pool_hooks *hooks)
+pool_join(struct pool *pool, unsigned worker, const struct pool_hooks *hooks)
 {
 	pool->self = worker;
 	pool->hooks = *hooks;
 	pool->hungry_told = 0;
 	pool_may_sleep(pool);
 	memset(pool->told, 0, pool->shape.slots * sizeof(*pool->told));
+}
+
+void
+pool_attach(struct pool *pool, unsigned worker, const struct pool_hooks *hooks)
+{
+	pool_join(pool, worker, hooks);
 	pool_look(pool, clock_now());
 }

@@ -74,7 +74,10 @@ handler_program_start(struct service *service)
 	deadline_open(&program->queue, worker->base, &worker->now, program_on_queue_late);
 	deadline_open(&program->running, worker->base, &worker->now, handler_program_on_late);
 	service->program = program;
-	pool_attach(program->pool, worker->start->id, &hooks);
+	if (worker->start->is_trial)
+		pool_join(program->pool, worker->start->id, &hooks);
+	else
+		pool_attach(program->pool, worker->start->id, &hooks);
 }
 
 static void

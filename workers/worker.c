@@ -388,8 +388,10 @@ worker_open(struct worker *worker, const struct worker_start *start)
 	self->tick_time.tv_usec = WORKER_TICK_US;
 	worker_ignore_signals();
 	self->channel = worker_watch(worker, start->channel, EV_READ, worker_on_channel);
-	self->wake = worker_watch(worker, start->wakes[start->id], EV_READ, worker_on_wake);
-	self->tick = worker_watch(worker, -1, EV_TIMEOUT, worker_on_tick);
+	if (!start->is_trial) {
+		self->wake = worker_watch(worker, start->wakes[start->id], EV_READ, worker_on_wake);
+		self->tick = worker_watch(worker, -1, EV_TIMEOUT, worker_on_tick);
+	}
 	self->term = worker_watch(worker, SIGTERM, EV_SIGNAL, worker_on_term);
 	for (unsigned i = 0; i < start->conf->service_count; i++)
 		worker_open_service(worker, i);

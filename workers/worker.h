@@ -29,6 +29,7 @@ struct worker_start {
 	struct pool *const *pools;  /* one for each service; NULL where the handler needs none */
 	struct stats *const *stats; /* one for each service */
 	const struct stats *sum;    /* of the whole daemon */
+	bool is_trial; /* it shows that it can be READY: it serves nobody and takes no lock */
 };
 
 /*
