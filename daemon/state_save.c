@@ -101,8 +101,10 @@ state_write(struct master *master, char *why, size_t why_size)
 	if (state == NULL)
 		return -1;
 	if (text != NULL)
-		fd = memfd_create("hostler-state", MFD_CLOEXEC);
-	if (fd >= 0 && state_write_text(fd, text)) {
+		fd = memfd_create("hostler-state", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	/* What is read twice is the same twice, whoever has it meanwhile. */
+	if (fd >= 0 && state_write_text(fd, text) &&
+	    fcntl(fd, F_ADD_SEALS, F_SEAL_WRITE | F_SEAL_GROW | F_SEAL_SHRINK | F_SEAL_SEAL) == 0) {
 		free(text);
 		return fd;
 	}
