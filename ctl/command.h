@@ -28,6 +28,7 @@ struct command_line {
 	bool is_now;           /* --now */
 	uint64_t timeout;      /* ns for the whole exchange, unless the question has its own */
 	unsigned width;        /* columns of a table */
+	const char *binary;    /* borrows; of --binary, or NULL */
 	uint64_t watch;        /* ns between two looks; 0 for one look */
 	char *const *words;    /* borrows; what follows the verb */
 	unsigned word_count;

@@ -28,7 +28,8 @@ enum hostlerctl_option {
 	HOSTLERCTL_VERSION,
 	HOSTLERCTL_DRY_RUN,
 	HOSTLERCTL_QUICK,
-	HOSTLERCTL_NOW
+	HOSTLERCTL_NOW,
+	HOSTLERCTL_BINARY
 };
 
 static const struct option hostlerctl_options[] = {
@@ -40,6 +41,7 @@ static const struct option hostlerctl_options[] = {
     {"dry-run", no_argument, NULL, HOSTLERCTL_DRY_RUN},
     {"quick", no_argument, NULL, HOSTLERCTL_QUICK},
     {"now", no_argument, NULL, HOSTLERCTL_NOW},
+    {"binary", required_argument, NULL, HOSTLERCTL_BINARY},
     {NULL, 0, NULL, 0},
 };
 
@@ -156,6 +158,8 @@ hostlerctl_check(const struct hostlerctl *ctl)
 		return hostlerctl_misused(verb, "%.100s has no option --quick", verb->name);
 	if (ctl->line.is_now && !(verb->options & VERB_NOW))
 		return hostlerctl_misused(verb, "%.100s has no option --now", verb->name);
+	if (ctl->line.binary != NULL && !(verb->options & VERB_BINARY))
+		return hostlerctl_misused(verb, "%.100s has no option --binary", verb->name);
 	if (ctl->line.watch > 0 && !(verb->options & VERB_WATCH))
 		return hostlerctl_misused(verb, "%.100s has no option --watch", verb->name);
 	if (ctl->line.word_count > verb->words_max)
@@ -246,6 +250,8 @@ hostlerctl_read(struct hostlerctl *ctl, int argc, char **argv)
 			ctl->line.is_quick = true;
 		else if (option == HOSTLERCTL_NOW)
 			ctl->line.is_now = true;
+		else if (option == HOSTLERCTL_BINARY)
+			ctl->line.binary = optarg;
 		else
 			return hostlerctl_bad_option(option, argv[optind - 1]);
 		if (result != COMMAND_OK)
@@ -253,6 +259,8 @@ hostlerctl_read(struct hostlerctl *ctl, int argc, char **argv)
 	}
 	if (ctl->line.socket != NULL && ctl->line.socket[0] == '\0')
 		return hostlerctl_usage("%s needs a path", "--socket");
+	if (ctl->line.binary != NULL && ctl->line.binary[0] == '\0')
+		return hostlerctl_usage("%s needs a path", "--binary");
 	return hostlerctl_read_words(ctl, argc - optind, argv + optind);
 }
 

@@ -78,6 +78,15 @@ static const struct reply_field status_reload[] = {
     {NULL, REPLY_TEXT, NULL},
 };
 
+static const struct reply_field status_upgrade[] = {
+    {"state", REPLY_TEXT, NULL},
+    {"binary", REPLY_TEXT, NULL},
+    {"count", REPLY_COUNT, NULL},
+    {"failed", REPLY_COUNT, NULL},
+    {"last_error", REPLY_TEXT_OR_NULL, NULL},
+    {NULL, REPLY_TEXT, NULL},
+};
+
 static const struct reply_field status_guardian[] = {
     {"pid", REPLY_COUNT_OR_NULL, NULL},
     {NULL, REPLY_TEXT, NULL},
@@ -95,6 +104,7 @@ static const struct reply_field status_reply[] = {
     {"generation", REPLY_COUNT, NULL},
     {"generations", REPLY_OBJECTS, generations_one},
     {"reload", REPLY_OBJECT, status_reload},
+    {"upgrade", REPLY_OBJECT, status_upgrade},
     {"services", REPLY_OBJECTS, status_service},
     {"workers", REPLY_OBJECTS, status_worker},
     {"guardian", REPLY_OBJECT, status_guardian},
@@ -186,10 +196,13 @@ static void
 status_print_reload(const json_t *reply, unsigned width)
 {
 	const char *error = reply_text(json_object_get(reply, "reload"), "last_error", NULL);
+	const char *other = reply_text(json_object_get(reply, "upgrade"), "last_error", NULL);
 	const json_t *generations = json_object_get(reply, "generations");
 
 	if (error != NULL)
 		status_print_sentence(mem_printf("the last reload failed: %s", error), width);
+	if (other != NULL)
+		status_print_sentence(mem_printf("the last upgrade failed: %s", other), width);
 	if (json_array_size(generations) < 2)
 		return;
 	putchar('\n');

@@ -12,6 +12,7 @@
 #include "ctl/stats_view.h"
 #include "ctl/status.h"
 #include "ctl/trace.h"
+#include "ctl/upgrade.h"
 
 #include <string.h>
 
@@ -141,6 +142,19 @@ static const struct verb verb_table[] = {
 	"Example:\n"
 	"  hostlerctl stop\n",
 	VERB_QUICK, 0, 0, order_run_stop},
+    {"upgrade", "[--binary PATH]", "let another version take over, without a break",
+	"Executes the hostlerd that lies at the path where this one was started, or the\n"
+	"one that is named, in place of the one that runs: same pid, same sockets, same\n"
+	"programs. It is tried as a child first; only then it takes over, with workers of\n"
+	"its own. Where anything is wrong the old one goes on, the reason is printed, and\n"
+	"the exit status is 1. Clients notice nothing of either.\n"
+	"\n"
+	"  --binary PATH  another hostlerd; later upgrades take this path too\n"
+	"\n"
+	"Examples:\n"
+	"  hostlerctl upgrade\n"
+	"  hostlerctl upgrade --binary /opt/hostler-1.2/sbin/hostlerd\n",
+	VERB_BINARY, 0, 0, upgrade_run},
     {"verbose", "[LEVEL]", "change the level of the log until the next reload",
 	"Sets the level of the log of the master and all workers: error, warn, info or\n"
 	"debug. Without a level it is debug. A reload sets log_level of the file again.\n"

@@ -12,6 +12,7 @@
 #define VERB_QUICK   2u
 #define VERB_WATCH   4u
 #define VERB_NOW     8u
+#define VERB_BINARY  16u
 
 struct verb {
 	const char *name;

@@ -147,6 +147,12 @@ control_ask_reply(struct control_ask *ask, json_t *reply)
 	event_add(client->writable, NULL);
 }
 
+bool
+control_ask_is_ours(const struct control_ask *ask)
+{
+	return ask->is_ours;
+}
+
 /* One request. False when the client must go. */
 static bool
 control_client_ask(struct control_client *client, size_t length, bool is_last)

@@ -52,6 +52,9 @@ json_t *control_done(json_t *reply);
  */
 void control_ask_reply(struct control_ask *ask, json_t *reply);
 
+/* Whether root asks, or our own uid. */
+bool control_ask_is_ours(const struct control_ask *ask);
+
 /* Where commands are looked for: `tables` ends with NULL. All is borrowed. */
 struct control_tables {
 	const struct control_command *const *tables;

@@ -302,6 +302,12 @@ listing_open(struct master *master)
 	return listing;
 }
 
+bool
+listing_is_busy(const struct listing *listing)
+{
+	return listing->rows != NULL;
+}
+
 void
 listing_close(struct listing *listing)
 {

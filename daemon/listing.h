@@ -27,6 +27,8 @@ void listing_close(struct listing *listing);
 
 /* For the table of commands; `arg` is the struct master. */
 json_t *listing_answer(void *arg, const json_t *request, struct control_ask *ask);
+/* Whether somebody waits for one. */
+bool listing_is_busy(const struct listing *listing);
 /* A worker says that it has written. False when it was never asked to. */
 bool listing_heard(struct listing *listing, const struct slot *slot, const struct msg *msg);
 /* A worker has died: nobody waits for it any more. */

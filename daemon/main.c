@@ -8,6 +8,7 @@
 #include "common/mem.h"
 #include "daemon/master.h"
 #include "daemon/notify.h"
+#include "daemon/upgrade.h"
 
 #include <event2/event.h>
 
@@ -18,17 +19,23 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #define MAIN_FILE  SYSCONFDIR "/hostler/hostler.conf"
 #define MAIN_DEMO  "demo-upper"
 #define MAIN_USAGE 2 /* exit status when the command line is wrong */
 
+/* Long options without a short one, which are not for people: beyond every character. */
+enum main_hidden { MAIN_REHEARSE = 256, MAIN_RESUME, MAIN_RETURN };
+
 struct main_options {
 	const char *file; /* borrows */
 	bool check, dump, verbose, is_run;
 	int argc; /* what follows the word `run` */
 	char **argv;
+	char **words; /* all but argv[0] and the hidden options */
+	struct upgrade_arrival arrival;
 };
 
 static const struct option main_long[] = {
@@ -38,6 +45,9 @@ static const struct option main_long[] = {
     {"version", no_argument, NULL, 'V'},
     {"verbose", no_argument, NULL, 'v'},
     {"help", no_argument, NULL, 'h'},
+    {"rehearse", required_argument, NULL, MAIN_REHEARSE},
+    {"resume", required_argument, NULL, MAIN_RESUME},
+    {"return", required_argument, NULL, MAIN_RETURN},
     {NULL, 0, NULL, 0},
 };
 
@@ -74,8 +84,6 @@ main_hold_standard(void)
 	for (int fd = 0; fd <= STDERR_FILENO; fd++)
 		if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) != fd)
 			_exit(1);
-	/* What else we were started with is no child's business. */
-	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 }
 
 /* Whether `--help` or `-h` stands among the options of `run`; behind `--` it is the program's. */
@@ -102,12 +110,30 @@ main_print_run_help(void)
 	conf_print_options(stdout);
 }
 
+/* Another hostlerd says where it left everything. False when it was somebody else. */
+static bool
+main_arrive(struct main_options *options, int option, char **argv)
+{
+	static const enum upgrade_way ways[] = {UPGRADE_REHEARSE, UPGRADE_RESUME, UPGRADE_RETURN};
+	static const char *const names[] = {"rehearse", "resume", "return"};
+	int index = option - MAIN_REHEARSE;
+
+	options->words = argv + optind;
+	if (upgrade_read_arrival(&options->arrival, ways[index], optarg))
+		return true;
+	fprintf(stderr,
+	    "hostlerd: --%s is what one hostlerd tells another: use hostlerctl upgrade\n",
+	    names[index]);
+	return false;
+}
+
 /* Returns -1 to go on, else the exit status. */
 static int
 main_parse(struct main_options *options, int argc, char **argv)
 {
 	int option;
 
+	options->words = argv + 1;
 	while ((option = getopt_long(argc, argv, "+f:tTvVh", main_long, NULL)) != -1) {
 		switch (option) {
 		case 'f':
@@ -128,6 +154,12 @@ main_parse(struct main_options *options, int argc, char **argv)
 		case 'h':
 			main_print_usage(stdout);
 			return 0;
+		case MAIN_REHEARSE:
+		case MAIN_RESUME:
+		case MAIN_RETURN:
+			if (!main_arrive(options, option, argv))
+				return MAIN_USAGE;
+			break;
 		default:
 			main_print_usage(stderr);
 			return MAIN_USAGE;
@@ -174,6 +206,51 @@ main_find_demo(void)
 	return mem_strdup(PKGLIBEXECDIR "/" MAIN_DEMO);
 }
 
+/* Whether the path leads to the program that runs. */
+static bool
+main_is_binary(const char *path)
+{
+	struct stat ours, named;
+
+	return stat("/proc/self/exe", &ours) == 0 && stat(path, &named) == 0 &&
+	       ours.st_dev == named.st_dev && ours.st_ino == named.st_ino;
+}
+
+/*
+ * The path that we were started by, absolute: it may be a link that will lead to another version.
+ * Where the name alone does not tell, it is the file itself.
+ */
+static char *
+main_find_binary(const char *name)
+{
+	const char *folders = getenv("PATH");
+	char self[4096];
+	ssize_t length;
+	char *path;
+
+	if (strchr(name, '/') != NULL) {
+		char *folder = getcwd(NULL, 0);
+
+		path = name[0] == '/' ? mem_strdup(name)
+				      : mem_printf("%s/%s", folder != NULL ? folder : "", name);
+		free(folder);
+		if (main_is_binary(path))
+			return path;
+		free(path);
+	}
+	while (strchr(name, '/') == NULL && folders != NULL && folders[0] != '\0') {
+		size_t part = strcspn(folders, ":");
+
+		path = mem_printf("%.*s/%s", (int)part, folders, name);
+		if (path[0] == '/' && main_is_binary(path))
+			return path;
+		free(path);
+		folders += part + (folders[part] == ':');
+	}
+	length = readlink("/proc/self/exe", self, sizeof(self) - 1);
+	return mem_strndup(self, length > 0 ? (size_t)length : 0);
+}
+
 static struct conf *
 main_load(const struct main_options *options, const char *control)
 {
@@ -197,8 +274,10 @@ main_load(const struct main_options *options, const char *control)
 
 /* Returns the exit status. The master takes the configuration over. */
 static int
-main_start(const struct main_options *options, struct conf **conf_at, const char *control)
+main_start(const struct main_options *options, struct conf **conf_at, const char *control,
+    const char *name)
 {
+	struct upgrade_start start = {.words = options->words};
 	struct conf *conf = *conf_at;
 	char *why;
 	int status;
@@ -211,12 +290,15 @@ main_start(const struct main_options *options, struct conf **conf_at, const char
 		printf("%s is fine\n", conf->file != NULL ? conf->file : "the command line");
 		return 0;
 	}
+	/* What else we were started with is no child's business. */
+	close_range(STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
 	log_open("master", options->verbose ? LOG_LEVEL_DEBUG : conf->log_level);
 	if (strcmp(conf->control, control) == 0 && !control_make_folder(control, &why))
 		fatalx("control socket: %s", why);
+	start.binary = main_find_binary(name);
 	notify_open();
 	*conf_at = NULL;
-	status = master_run(conf, control);
+	status = master_run(conf, control, &start);
 	notify_close();
 	return status;
 }
@@ -234,12 +316,18 @@ main(int argc, char **argv)
 	if (status >= 0)
 		return status;
 	control = control_name_path(options.is_run);
+	if (options.arrival.way != UPGRADE_NOT) {
+		status = upgrade_arrive(&options.arrival, options.words, control);
+		free(control);
+		return status;
+	}
 	conf = main_load(&options, control);
 	/* The command line of `run` is the configuration. */
 	if (conf == NULL)
 		status = options.is_run ? MAIN_USAGE : 1;
 	else
-		status = main_start(&options, &conf, control);
+		status = main_start(&options, &conf, control, argv[0]);
+	/* Where there was no master to take it over. */
 	conf_free(conf);
 	free(control);
 	return status;

@@ -106,12 +106,13 @@ master_on_signal(evutil_socket_t number, short what, void *arg)
 	case SIGQUIT:
 		stop_now(master, "QUIT");
 		break;
+	case SIGUSR2:
+		upgrade_order(master, "USR2", NULL, NULL);
+		break;
 	case SIGUSR1:
 		(void)logs_reopen(master, why, sizeof(why)); /* the log has heard of it */
 		break;
 	default:
-		log_warnx("signal %s is ignored: this version cannot do what it asks for",
-		    sigabbrev_np((int)number));
 		break;
 	}
 }
@@ -225,7 +226,7 @@ master_on_death(struct master *master, const siginfo_t *info, uint64_t now)
 		slot_on_death(slot, info, now);
 	} else if (instance != NULL) {
 		instance_on_death(instance, info, now);
-	} else {
+	} else if (!upgrade_on_death(master, info)) {
 		/* As pid 1, or after an exec, there are children that we did not start. */
 		waitpid(info->si_pid, NULL, 0);
 		log_debug("process %ld, which nobody here started, ended", (long)info->si_pid);
@@ -302,6 +303,7 @@ master_turn(struct master *master)
 	next = master_sooner(next, reload_turn(master, now));
 	next = master_sooner(next, balance_turn(master, now));
 	next = master_sooner(next, mover_turn(master, now));
+	next = master_sooner(next, upgrade_turn(master, now));
 	next = master_sooner(next, stop_turn(master, now));
 	next = master_sooner(next, collect_file_turn(master, now));
 	master_note_ready(master);
@@ -327,12 +329,8 @@ master_apply(struct master *master, const struct conf_diff *diff)
 /* ---- the life ---- */
 
 int
-master_run(struct conf *conf, const char *control_default)
+master_live(struct master *master)
 {
-	struct master *master = mem_alloc(1, sizeof(*master));
-
-	master->control_default = control_default;
-	master_open(master, conf);
 	log_started();
 	while (master->stop.phase != STOP_DONE) {
 		master_turn(master);
@@ -344,4 +342,15 @@ master_run(struct conf *conf, const char *control_default)
 	log_info("stopped");
 	log_flush();
 	return 0;
+}
+
+int
+master_run(struct conf *conf, const char *control_default, const struct upgrade_start *start)
+{
+	struct master *master = mem_alloc(1, sizeof(*master));
+
+	master->control_default = control_default;
+	upgrade_open(master, start);
+	master_open(master, conf);
+	return master_live(master);
 }

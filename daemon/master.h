@@ -23,6 +23,7 @@
 #include "daemon/slot.h"
 #include "daemon/state.h"
 #include "daemon/stop.h"
+#include "daemon/upgrade.h"
 #include "ipc/pool.h"
 
 #include <event2/event.h>
@@ -67,6 +68,7 @@ struct master {
 	struct collect_opens left_files;    /* owns; those that were replaced, oldest first */
 	unsigned left_count;                /* how many they are */
 	struct reload reload;
+	struct upgrade upgrade;
 	unsigned logs_version; /* rises when workers must be told of their logs */
 
 	struct stats *sum; /* owns; of all services */
@@ -96,9 +98,11 @@ void master_damage_all(struct master *master);
 void master_apply(struct master *master, const struct conf_diff *diff);
 /*
  * The whole life; takes `conf` over. `control_default` is where the control socket is when a file
- * names none. Returns the exit status.
+ * names none. `start` is how the process was started. Returns the exit status.
  */
-int master_run(struct conf *conf, const char *control_default);
+int master_run(struct conf *conf, const char *control_default, const struct upgrade_start *start);
+/* The rest of the life of a master that is open, or was taken over; frees it. */
+int master_live(struct master *master);
 
 /* ---- between the master's own files ---- */
 

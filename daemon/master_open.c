@@ -195,6 +195,7 @@ master_close(struct master *master)
 	guardian_stop(&master->guardian);
 	master_close_generations(master);
 	reload_close(&master->reload);
+	upgrade_close(&master->upgrade);
 	master_free_events(master);
 	priv_close(&master->worker_priv);
 	master_close_shared(master);

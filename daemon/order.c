@@ -59,6 +59,26 @@ order_reload(void *arg, const json_t *request, struct control_ask *ask)
 	return NULL;
 }
 
+/* ---- upgrade ---- */
+
+static const struct control_argument order_upgrade_arguments[] = {
+    {"binary", CONTROL_TEXT},
+    {NULL, CONTROL_BOOL},
+};
+
+/* Who may talk to us may not yet have us execute what he likes, with our rights. */
+static json_t *
+order_upgrade(void *arg, const json_t *request, struct control_ask *ask)
+{
+	const char *binary = json_string_value(json_object_get(request, "binary"));
+
+	if (binary != NULL && !control_ask_is_ours(ask))
+		return control_error(
+		    "only root, and the user that hostlerd runs as, may name a binary");
+	upgrade_order(arg, "hostlerctl upgrade", binary, ask);
+	return NULL;
+}
+
 /* ---- scale ---- */
 
 static const struct control_argument order_scale_arguments[] = {
@@ -273,6 +293,7 @@ const struct control_command order_commands[] = {
     {"end_generation", order_end_generation, order_end_arguments, false},
     {"reopen", order_reopen, NULL, false},
     {"stop", order_stop, order_stop_arguments, false},
+    {"upgrade", order_upgrade, order_upgrade_arguments, true},
     {"verbose", order_verbose, order_verbose_arguments, false},
     {NULL, NULL, NULL, false},
 };

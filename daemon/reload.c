@@ -5,6 +5,7 @@
 #include "daemon/reload.h"
 
 #include "common/clock.h"
+#include "common/conf_save.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/option.h"
@@ -15,7 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define RELOAD_LIMIT (40 * CLOCK_SECOND) /* to build, beside what start_rate takes */
+#define RELOAD_WHY_MAX 512
+#define RELOAD_LIMIT   (40 * CLOCK_SECOND) /* to build, beside what start_rate takes */
 
 const char *
 reload_phase_name(enum reload_phase phase)
@@ -78,6 +80,20 @@ reload_refuse(struct reload *reload, struct conf_errors *errors)
 	conf_errors_free(errors);
 }
 
+static void
+reload_fail(struct master *master, struct conf_errors *errors)
+{
+	struct reload *reload = &master->reload;
+
+	if (!reload->is_upgrade) {
+		reload_refuse(reload, errors);
+		return;
+	}
+	reload->is_upgrade = false;
+	upgrade_failed(master, mem_strdup(errors->count > 0 ? errors->lines[0] : "unknown"));
+	conf_errors_free(errors);
+}
+
 /* What was built goes again. */
 static void
 reload_give_up(struct master *master, char *why)
@@ -91,7 +107,7 @@ reload_give_up(struct master *master, char *why)
 	conf_diff_free(reload->diff);
 	reload->diff = NULL;
 	reload_set_phase(reload, RELOAD_FINISHING);
-	reload_refuse(reload, &errors);
+	reload_fail(master, &errors);
 }
 
 static void
@@ -109,71 +125,6 @@ reload_succeed(struct reload *reload, const struct conf_diff *diff, unsigned num
 }
 
 /* ---- the beginning ---- */
-
-/* What a running daemon cannot change. */
-static void
-reload_check_restart(
-    const struct conf *conf, const struct conf_diff *diff, struct conf_errors *errors)
-{
-	for (unsigned i = 0; i < diff->hostler.count; i++) {
-		const struct conf_change *change = &diff->hostler.list[i];
-		char *where;
-
-		if (!(change->option->flags & OPTION_RESTART))
-			continue;
-		where = conf_where(conf, 0, change->option->key);
-		conf_errors_add(errors,
-		    mem_printf("%s: cannot change while hostlerd runs (from %s to %s): restart it, "
-			       "or put the old value back",
-			where, change->from != NULL ? change->from : "not set",
-			change->to != NULL ? change->to : "not set"));
-		free(where);
-	}
-}
-
-/*
- * A pool that is too small for the new limits is replaced, although they are but limits; so is one
- * of another version.
- */
-static void
-reload_check_pools(
-    const struct generation *current, const struct conf *conf, struct conf_diff *diff)
-{
-	for (unsigned i = 0; i < diff->count; i++) {
-		struct conf_diff_service *change = &diff->services[i];
-
-		if ((change->kind == CONF_LIMITS || change->kind == CONF_SAME) &&
-		    !service_can_adopt(
-			current->services[change->before], &conf->services[change->now]))
-			change->kind = CONF_REPLACED;
-	}
-}
-
-/* Reads the file and works out what it changes. NULL with at least one error. */
-static struct conf *
-reload_read(const struct master *master, struct conf_diff **diff, struct conf_errors *errors)
-{
-	struct conf *conf;
-
-	*diff = NULL;
-	if (master->conf->file == NULL) {
-		conf_errors_add(errors,
-		    mem_strdup("there is no file to read again: hostlerd was started with run"));
-		return NULL;
-	}
-	conf = conf_load_again(master->conf->file, master->control_default, errors);
-	if (conf == NULL)
-		return NULL;
-	*diff = conf_diff_new(master->conf, conf);
-	reload_check_pools(master->current, conf, *diff);
-	reload_check_restart(conf, *diff, errors);
-	if (errors->count == 0)
-		return conf;
-	conf_diff_free(*diff);
-	conf_free(conf);
-	*diff = NULL;
-	return NULL;
-}
 
 /* The longest time that the programs of new pools may take to be started. */
 static uint64_t
@@ -204,36 +155,11 @@ reload_build(struct master *master, struct conf *conf, struct conf_diff *diff)
 	if (reload->built == NULL) {
 		master->generation_number = before;
 		conf_diff_free(diff);
-		reload_refuse(reload, &errors);
+		reload_fail(master, &errors);
 		return;
 	}
 	reload->diff = diff;
 	reload_set_phase(reload, RELOAD_BUILDING);
-}
-
-/* What was scaled by hand goes back to what the file says: that is a change as well. */
-static void
-reload_note_scaled(const struct master *master, const struct conf *conf, struct conf_diff *diff)
-{
-	const struct generation *current = master->current;
-
-	if (current->wanted != master->conf->workers)
-		conf_diff_note(&diff->hostler, "workers",
-		    mem_printf("%u (scaled)", current->wanted), mem_printf("%u", conf->workers));
-	for (unsigned i = 0; i < diff->count; i++) {
-		struct conf_diff_service *change = &diff->services[i];
-		unsigned scaled = change->before == CONF_DIFF_NONE
-				      ? 0
-				      : current->services[change->before]->size.scaled;
-
-		if (scaled == 0 || change->now == CONF_DIFF_NONE)
-			continue;
-		conf_diff_note(&change->changes, "instances", mem_printf("%u (scaled)", scaled),
-		    conf_value_text(
-			conf, 1 + change->now, option_find(OPTION_SERVICE, "instances")));
-		if (change->kind == CONF_SAME)
-			change->kind = CONF_LIMITS;
-	}
 }
 
 /* Nothing in the file has changed: what was set by hand goes back to what it says. */
@@ -289,7 +215,11 @@ reload_order(struct master *master, const char *who, struct control_ask *ask)
 			control_ask_reply(ask, control_error("hostlerd is stopping"));
 		return;
 	}
-	if (reload->phase == RELOAD_IDLE) {
+	if (upgrade_is_busy(&master->upgrade) && ask != NULL) {
+		control_ask_reply(ask, control_error("an upgrade is under way"));
+		return;
+	}
+	if (reload->phase == RELOAD_IDLE && !upgrade_is_busy(&master->upgrade)) {
 		log_info("reload: %s", who);
 		reload_asks_add(&reload->asking, ask);
 		reload_begin(master);
@@ -298,6 +228,31 @@ reload_order(struct master *master, const char *who, struct control_ask *ask)
 	log_info("reload: %s; it begins when the one before is done", who);
 	reload->again = true;
 	reload_asks_add(&reload->next, ask);
+}
+
+void
+reload_upgrade(struct master *master)
+{
+	struct reload *reload = &master->reload;
+	json_t *saved = conf_save(master->conf);
+	struct conf_errors errors = {0};
+	char why[RELOAD_WHY_MAX];
+	struct conf_diff *diff;
+	struct conf *conf = conf_restore(saved, why, sizeof(why));
+
+	json_decref(saved);
+	reload->begun = clock_now();
+	reload->is_upgrade = true;
+	if (conf == NULL) {
+		conf_errors_add(&errors, mem_strdup(why));
+		reload_fail(master, &errors);
+		return;
+	}
+	diff = conf_diff_new(master->conf, conf);
+	reload_check_pools(master->current, conf, diff);
+	reload_build(master, conf, diff);
+	if (reload->built != NULL)
+		generation_scale(reload->built, master->current->wanted, reload->begun);
 }
 
 json_t *
@@ -354,16 +309,48 @@ reload_is_proven(const struct generation *built, uint64_t now)
 	return generation_all_ready(built);
 }
 
+/* Each service's scale by hand; the caller frees the list. */
+static unsigned *
+reload_list_scaled(const struct generation *generation)
+{
+	unsigned *scaled = mem_alloc(generation->conf->service_count + 1, sizeof(*scaled));
+
+	for (unsigned i = 0; i < generation->conf->service_count; i++)
+		scaled[i] = generation->services[i]->size.scaled;
+	return scaled;
+}
+
+/* An upgrade keeps all that was set by hand: nobody has read a file. */
+static void
+reload_upgrade_done(struct master *master, const unsigned *scaled)
+{
+	for (unsigned i = 0; i < master->conf->service_count; i++) {
+		struct service *service = master->current->services[i];
+
+		if (scaled[i] > 0 && scaled[i] <= service->count)
+			service->size.scaled = service->size.wanted = scaled[i];
+	}
+	logs_use(master, &master->current->logs);
+	master->reload.is_upgrade = false;
+	upgrade_proven(master);
+}
+
 static void
 reload_take_over(struct master *master, uint64_t now)
 {
 	struct reload *reload = &master->reload;
 	struct generation *before = master->current;
+	unsigned *scaled = reload_list_scaled(before);
 
 	generation_run(reload->built);
 	generation_drain(before, now);
-	master_apply(master, reload->diff);
-	reload_succeed(reload, reload->diff, reload->built->number);
+	if (reload->is_upgrade) {
+		reload_upgrade_done(master, scaled);
+	} else {
+		master_apply(master, reload->diff);
+		reload_succeed(reload, reload->diff, reload->built->number);
+	}
+	free(scaled);
 	conf_diff_free(reload->diff);
 	reload->diff = NULL;
 	reload->built = NULL;
@@ -386,14 +373,12 @@ reload_watch(struct master *master, uint64_t now)
 
 /* ---- the end ---- */
 
+/* The one that was ordered meanwhile. */
 static void
-reload_finish(struct master *master)
+reload_begin_again(struct master *master)
 {
 	struct reload *reload = &master->reload;
 
-	reload_set_phase(reload, RELOAD_IDLE);
-	if (!reload->again)
-		return;
 	reload->again = false;
 	reload->asking = reload->next;
 	reload->next = (struct reload_asks){0};
@@ -409,7 +394,9 @@ reload_turn(struct master *master, uint64_t now)
 		reload_watch(master, now);
 	if (reload->phase == RELOAD_FINISHING &&
 	    TAILQ_FIRST(&master->generations) == TAILQ_LAST(&master->generations, generation_list))
-		reload_finish(master);
+		reload_set_phase(reload, RELOAD_IDLE);
+	if (reload->phase == RELOAD_IDLE && reload->again && !upgrade_is_busy(&master->upgrade))
+		reload_begin_again(master);
 	return reload->phase == RELOAD_BUILDING ? now + 10 * CLOCK_MS : MASTER_NEVER;
 }
 

@@ -33,6 +33,7 @@ struct reload_asks {
 struct reload {
 	enum reload_phase phase;
 	bool again;                /* one more, when this one is over */
+	bool is_upgrade;           /* the present one follows no file, see reload_upgrade() */
 	struct reload_asks asking; /* of the present reload */
 	struct reload_asks next;   /* of the one after it */
 	uint64_t begun;
@@ -48,6 +49,11 @@ struct reload {
  * or when it has failed: with what changed, or with every error.
  */
 void reload_order(struct master *master, const char *who, struct control_ask *ask);
+/*
+ * The same configuration once more, with new workers, because the binary is another one; pools that
+ * it cannot use are replaced, what was scaled stays. The outcome is told to upgrade.c.
+ */
+void reload_upgrade(struct master *master);
 /* What a reload would change now, as the reply to a command; nothing is touched. */
 json_t *reload_try(struct master *master);
 /* Takes the next step. Returns when it wants to be called next. */
@@ -56,6 +62,16 @@ uint64_t reload_turn(struct master *master, uint64_t now);
 void reload_stop(struct master *master);
 void reload_close(struct reload *reload);
 const char *reload_phase_name(enum reload_phase phase);
+
+/* reload_read.c: reads the file and works out what it changes. NULL with at least one error. */
+struct conf *reload_read(
+    const struct master *master, struct conf_diff **diff, struct conf_errors *errors);
+/* A pool that is too small, or that this binary cannot use, is replaced, whatever has changed. */
+void reload_check_pools(
+    const struct generation *current, const struct conf *conf, struct conf_diff *diff);
+/* What was scaled by hand goes back to what the file says: that is a change as well. */
+void reload_note_scaled(
+    const struct master *master, const struct conf *conf, struct conf_diff *diff);
 
 /* reload_report.c: the reply of a good reload, and of one that failed. */
 json_t *reload_report(const struct conf_diff *diff, bool dry_run, unsigned generation, double took);

@@ -200,16 +200,17 @@ status_answer(void *arg, const json_t *request, struct control_ask *ask)
 
 	(void)request;
 	(void)ask;
-	return control_done(
-	    json_pack("{s:s, s:o, s:o, s:s, s:o, s:o, s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:{s:o}}",
-		"version", PACKAGE_VERSION, "pid", status_pid(master->pid), "uptime",
-		status_seconds(master->started, now), "state", states[master->state], "file",
-		status_text(master->conf->file), "control", status_text(master->control_path),
-		"event_backend", backend_name(master->backend), "max_connections",
-		(int)master->current->max_connections, "generation", (int)master->current->number,
-		"generations", status_generations(master, now), "reload",
-		status_reload(&master->reload), "services", status_services(master, now), "workers",
-		status_workers(master, now), "guardian", "pid", status_pid(master->guardian.pid)));
+	return control_done(json_pack(
+	    "{s:s, s:o, s:o, s:s, s:o, s:o, s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:{s:o}}",
+	    "version", PACKAGE_VERSION, "pid", status_pid(master->pid), "uptime",
+	    status_seconds(master->started, now), "state", states[master->state], "file",
+	    status_text(master->conf->file), "control", status_text(master->control_path),
+	    "event_backend", backend_name(master->backend), "max_connections",
+	    (int)master->current->max_connections, "generation", (int)master->current->number,
+	    "generations", status_generations(master, now), "reload",
+	    status_reload(&master->reload), "upgrade", upgrade_status(&master->upgrade), "services",
+	    status_services(master, now), "workers", status_workers(master, now), "guardian", "pid",
+	    status_pid(master->guardian.pid)));
 }
 
 static json_t *

@@ -32,6 +32,7 @@ stop_gracefully(struct master *master, const char *name)
 	master->stop.deadline = clock_now() + limit;
 	stop_set_phase(master, STOP_DRAINING);
 	reload_stop(master);
+	upgrade_stop(master);
 	TAILQ_FOREACH (generation, &master->generations, entry) {
 		/* New clients are refused at once; workers close their copies when they drain. */
 		listen_close(&generation->listen);
@@ -62,6 +63,7 @@ stop_now(struct master *master, const char *name)
 	log_info("stopping: %s; at once", name);
 	master->state = MASTER_STOPPING;
 	reload_stop(master);
+	upgrade_stop(master);
 	TAILQ_FOREACH (generation, &master->generations, entry)
 		listen_close(&generation->listen);
 	stop_kill_all(master, "the daemon stops at once");

@@ -51,6 +51,7 @@ _hostlerctl()
 		reload) choices+=' --dry-run' ;;
 		stop) choices+=' --quick' ;;
 		generations) choices+=' --now' ;;
+		upgrade) choices+=' --binary' ;;
 		esac
 	else
 		case $place:$verb in

@@ -11,6 +11,7 @@ import os
 import pathlib
 import re
 import shlex
+import shutil
 import signal
 import socket
 import struct
@@ -43,8 +44,8 @@ BACKEND = os.environ.get("HOSTLER_BACKEND", "auto")
 SCALE = float(os.environ.get("HOSTLER_TIMEOUT_SCALE", "3" if SANITIZED else "1"))
 
 
-def bench_programs():
-    """Builds the small programs of tests/bench, once however many ask; the folder with them."""
+def make(target):
+    """Builds something that only tests need, once however many ask."""
     if not (BUILD / "Makefile").exists():
         pytest.skip(f"no Makefile in {BUILD}")
     # What a `make check` around this hands down is not meant for another make.
@@ -52,10 +53,24 @@ def bench_programs():
            if not name.startswith(("MAKE", "MFLAGS"))}
     with open(BUILD / "tests/bench.lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        done = subprocess.run(["make", "-C", BUILD, "bench-programs"], env=env,
+        done = subprocess.run(["make", "-C", BUILD, target], env=env,
                               capture_output=True, text=True, timeout=60 * SCALE)
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def bench_programs():
+    """The folder with the small programs of tests/bench, which are built if need be."""
+    make("bench-programs")
     return BUILD / "tests/bench"
+
+
+def odd_hostlerd(folder, name):
+    """A hostlerd that has what the name says odd about it: see odd_hostlerd.c."""
+    make("tests/live/odd_hostlerd")
+    path = folder / name
+    shutil.copy(BUILD / "tests/live/odd_hostlerd", path)
+    path.chmod(0o755)
+    return path
 
 
 def wait_for(condition, what, timeout=5.0):

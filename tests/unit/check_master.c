@@ -217,6 +217,8 @@ struct world {
 static void
 world_open(struct world *world, enum deed deed, const char *workers)
 {
+	static char *words[] = {NULL};
+	const struct upgrade_start start = {.words = words};
 	const char *const argv[] = {"--listen", "127.0.0.1:0", "--hostler.workers", workers,
 	    "--hostler.worker-timeout", "2s", "--instances", "2", "--", "/bin/cat", NULL};
 	struct conf_errors errors = {0};
@@ -236,7 +238,7 @@ world_open(struct world *world, enum deed deed, const char *workers)
 	world->master = fork();
 	if (world->master == 0) {
 		log_open("master", LOG_LEVEL_INFO);
-		exit(master_run(conf, world->control));
+		exit(master_run(conf, world->control, &start));
 	}
 	conf_free(conf);
 }
