@@ -214,11 +214,17 @@ program_take_grants(void)
 bool
 program_may_sleep(void)
 {
-	struct program *program;
+	struct program *program, *next;
 	bool may = true;
 
-	TAILQ_FOREACH (program, &program_lines, in_line)
-		may = pool_may_sleep(program->pool) && may;
+	for (program = TAILQ_FIRST(&program_lines); program != NULL; program = next) {
+		next = TAILQ_NEXT(program, in_line);
+		if (pool_may_sleep(program->pool))
+			continue;
+		/* That is told once: who only looked again would find nothing, and sleep on it. */
+		program_collect(program);
+		may = false;
+	}
 	return may;
 }
 
