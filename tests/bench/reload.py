@@ -21,7 +21,7 @@ What a server, or this hostlerd, cannot do is left out, with the reason. Three l
 The rounds are interleaved: everything once, then all again from another beginning. Figures are
 medians; where rounds differ in what went wrong, (least-most) stands behind. `gap` is the longest time
 in which no client got a reply; `more` is by how much it was longer than in the run of the same round
-in which nothing happened. `at it` is the longest gap that began within 150 ms of one reload, the median
+in which nothing happened. `at it` is the longest gap that began within 0.4 s of one reload, the median
 of all of them: what one of them costs, whatever else went on; where nothing happens it is taken at
 moments as far from each other.
 
@@ -101,7 +101,7 @@ class Row:
 
 
 SLICE = 0.01  # seconds, of which the longest gaps are told
-NEAR = 0.15  # seconds in which what happens has its effect
+NEAR = 0.4  # seconds in which what happens has its effect: a new pool is proven in a quarter
 
 FIRST = "nothing"
 ROWS = [

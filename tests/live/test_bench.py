@@ -59,8 +59,8 @@ def test_a_gap_is_held_against_the_run_of_the_same_round():
 
 def test_a_gap_is_near_what_it_follows():
     gaps = [0.0] * 100  # of 10 ms each
-    gaps[10], gaps[49], gaps[65], gaps[66] = 0.001, 0.003, 0.002, 0.5
-    assert reload.longest_near([0.105, 0.5, 0.9, 2.0], gaps) == [0.001, 0.003, 0]
+    gaps[10], gaps[50], gaps[51], gaps[52] = 0.003, 0.001, 0.5, 0.002
+    assert reload.longest_near([0.105, 0.115, 0.53, 0.9, 2.0], gaps) == [0.003, 0.5, 0.002, 0]
 
 
 def test_what_broke_is_not_counted_as_closed():
