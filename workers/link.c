@@ -23,6 +23,12 @@
  */
 #define LINK_SHY 256
 
+/* Who waited for less found the event there already. */
+#define LINK_WAITED (CLOCK_MS / 100)
+/* What it may take to wake an instance and to be woken by it: not for each message but for each
+ * look. */
+#define LINK_WAKING (CLOCK_MS / 20)
+
 static void link_on_readable(evutil_socket_t fd, short what, void *arg);
 static void link_on_writable(evutil_socket_t fd, short what, void *arg);
 
@@ -256,10 +262,6 @@ link_take_reply(struct link *link, const struct codec_message *reply)
 	link->replies++;
 	req->link = NULL;
 	link->answered = true;
-	if (TAILQ_EMPTY(&link->reqs))
-		deadline_clear(&link->deadline);
-	else
-		link_start_clock(link);
 	link->hooks->on_reply(link, req, reply->data, reply->length);
 	return true;
 }
@@ -319,6 +321,24 @@ link_take_bytes(struct link *link, const char *data, size_t length)
 		buf_consume(&link->reply, buf_length(&link->reply) - rest);
 }
 
+/*
+ * What the instance took for these replies at least. Who has more to do was at work all the time,
+ * and who woke the worker had only just replied. Else the replies may have lain there since the
+ * worker last looked.
+ */
+static uint64_t
+link_least(const struct link *link)
+{
+	const struct worker *worker = link->program->service->worker;
+	uint64_t looked = worker->turned, least;
+
+	if (!TAILQ_EMPTY(&link->reqs) ||
+	    (worker->waited != 0 && link->program->woken - worker->waited > LINK_WAITED))
+		looked = worker->now;
+	least = looked > link->since ? looked - link->since : 0;
+	return least > LINK_WAKING ? least - LINK_WAKING : 0;
+}
+
 /* One read. Returns false when there is no more to read under this lease. */
 static bool
 link_read(struct link *link)
@@ -335,8 +355,11 @@ link_read(struct link *link)
 	link->replies = 0;
 	link_take_bytes(link, worker->scratch, (size_t)n);
 	if (link->held && link->replies > 0) {
-		link->hooks->on_replies(link, worker->now - link->since, link->replies);
+		link->hooks->on_replies(
+		    link, link_least(link), worker->now - link->since, link->replies);
 		link->since = worker->now;
+		if (!TAILQ_EMPTY(&link->reqs))
+			link_start_clock(link);
 	}
 	if (link->held && TAILQ_EMPTY(&link->reqs)) {
 		/* A full read may have left something: that would be babble. */
@@ -356,10 +379,16 @@ static void
 link_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct link *link = arg;
+	struct program *program = link->program;
+	struct worker *worker = program->service->worker;
 
 	(void)fd;
 	(void)what;
-	link->program->service->worker->now = clock_now();
+	worker->now = clock_now();
+	if (program->woken_round != worker->round) {
+		program->woken_round = worker->round;
+		program->woken = worker->now;
+	}
 	if (link->held) {
 		link_read(link);
 		return;

@@ -54,8 +54,9 @@ struct link {
 struct link_hooks {
 	/* The oldest request was answered; called before the lease may be passed on. */
 	void (*on_reply)(struct link *link, struct req *req, const char *data, size_t length);
-	/* So many replies were read at once, `elapsed` ns after those before or the question. */
-	void (*on_replies)(struct link *link, uint64_t elapsed, unsigned replies);
+	/* So many replies were read at once; the instance took from `least` to `most` ns for them.
+	 */
+	void (*on_replies)(struct link *link, uint64_t least, uint64_t most, unsigned replies);
 	/* Nothing is under way any more and the instance is quiet. */
 	void (*on_quiet)(struct link *link);
 	/* The contract is broken, or the instance is dead (POOL_REASON_CLOSED). */

@@ -5,12 +5,24 @@
 #include "workers/pace.h"
 
 #define PACE_MEMORY 64 /* messages that count: what was longer ago fades */
-#define PACE_CARE   8  /* deviations on top of the mean */
+#define PACE_CARE   4  /* deviations on top of the mean */
+#define PACE_BUNDLE (PACE_BUDGET / 4)
+
+/* What so many took: as was guessed, or the nearest that may be true. */
+static double
+pace_believe(const struct pace *pace, uint64_t least, uint64_t most, unsigned replies)
+{
+	double guess = pace->mean * replies;
+
+	if (pace->known == 0 || guess > (double)most)
+		return (double)most;
+	return guess < (double)least ? (double)least : guess;
+}
 
 void
-pace_note(struct pace *pace, uint64_t elapsed, unsigned replies)
+pace_note(struct pace *pace, uint64_t least, uint64_t most, unsigned replies)
 {
-	double time = (double)elapsed, weight = replies, off;
+	double time = pace_believe(pace, least, most, replies), weight = replies, off;
 
 	/* Who answers hundreds at once is not known better for that. */
 	if (replies > PACE_MEMORY) {
@@ -58,4 +70,14 @@ pace_room(const struct pace *pace, unsigned given, unsigned inside, uint64_t run
 	if (soon <= inside)
 		return 0;
 	return (unsigned)(fit < soon - inside ? fit : soon - inside);
+}
+
+unsigned
+pace_bundle(const struct pace *pace, unsigned most)
+{
+	if (pace->known == 0)
+		return 0;
+	return pace->mean * most < (double)PACE_BUNDLE
+		   ? most
+		   : (unsigned)((double)PACE_BUNDLE / pace->mean);
 }

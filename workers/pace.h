@@ -19,8 +19,12 @@ struct pace {
 	unsigned known;         /* messages measured, up to those that count */
 };
 
-/* `replies` (at least 1) came together, `elapsed` ns after what was before them. */
-void pace_note(struct pace *pace, uint64_t elapsed, unsigned replies);
+/*
+ * `replies` (at least 1) were found together, and took between `least` and `most` ns: who looks
+ * only now and then knows no better. What was guessed is believed as far as it does not contradict
+ * that.
+ */
+void pace_note(struct pace *pace, uint64_t least, uint64_t most, unsigned replies);
 /* The time of one message, pessimistically, ns; more than PACE_BUDGET when nothing is known. */
 uint64_t pace_guess(const struct pace *pace);
 /*
@@ -30,5 +34,10 @@ uint64_t pace_guess(const struct pace *pace);
  */
 unsigned pace_room(
     const struct pace *pace, unsigned given, unsigned inside, uint64_t running, unsigned most);
+/*
+ * How many messages are so soon done that to divide them among instances costs more than it saves:
+ * `most` at most, 0 when nothing is known.
+ */
+unsigned pace_bundle(const struct pace *pace, unsigned most);
 
 #endif

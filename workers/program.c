@@ -257,9 +257,9 @@ program_granted(struct program *program, struct pool_grant *grant)
 /* ---- what links report ---- */
 
 static void
-program_on_replies(struct link *link, uint64_t elapsed, unsigned replies)
+program_on_replies(struct link *link, uint64_t least, uint64_t most, unsigned replies)
 {
-	pace_note(&link->program->pace, elapsed, replies);
+	pace_note(&link->program->pace, least, most, replies);
 }
 
 static void

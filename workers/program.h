@@ -28,6 +28,8 @@ struct program {
 	unsigned waiting_count;       /* of `waiting` */
 	unsigned instances;           /* known and not gone */
 	struct pace pace;             /* of what its instances answered to this worker */
+	uint64_t woken;               /* when the first reply of a turn was seen */
+	unsigned woken_round;         /* in worker->round */
 	STAILQ_ENTRY(program) due;    /* of program_ahead.c */
 	TAILQ_ENTRY(program) in_line; /* of program.c; while something waits */
 	bool is_due;

@@ -17,13 +17,25 @@ static STAILQ_HEAD(, program) program_due = STAILQ_HEAD_INITIALIZER(program_due)
 
 /* ---- how many ---- */
 
-/* The same for all instances, so that who drains next finds its part in the line. */
+/*
+ * An equal share of all that this worker has waiting and under way, less what the instance has of
+ * it, so that none runs dry while others have many. What is done in a moment is not divided: each
+ * write wakes an instance.
+ */
 static unsigned
-program_part(const struct program *program)
+program_part(const struct program *program, const struct link *link)
 {
 	unsigned instances = program->instances > 0 ? program->instances : 1;
+	unsigned all = program->waiting_count, share, bundle;
+	const struct link *other;
 
-	return (program->waiting_count + instances - 1) / instances;
+	TAILQ_FOREACH (other, &program->held, entry)
+		all += other->inside;
+	share = (all + instances - 1) / instances;
+	bundle = pace_bundle(&program->pace, CONF_CONCURRENCY_AUTO_MAX);
+	if (share < bundle)
+		share = bundle;
+	return share > link->inside ? share - link->inside : 0;
 }
 
 /* Whether auto gives messages one by one whatever they cost. */
@@ -49,7 +61,7 @@ program_room(const struct program *program, const struct link *link)
 		return 0;
 	room = pace_room(&program->pace, link->given, link->inside,
 	    now > link->since ? now - link->since : 0, CONF_CONCURRENCY_AUTO_MAX);
-	part = program_part(program);
+	part = program_part(program, link);
 	return room < part ? room : part;
 }
 

@@ -59,6 +59,8 @@ struct worker {
 	uint64_t now;                 /* when this turn, or this event of it, began */
 	char *scratch;                /* owns; WORKER_SCRATCH bytes to read into */
 	unsigned round;               /* counts turns */
+	uint64_t turned;              /* when the last turn began */
+	uint64_t waited;              /* since when it waited for events; 0: it did not */
 	struct conn_busy_list turn;   /* connections with something to do in this turn */
 	struct conn_list closed;      /* freed at the end of the turn */
 	struct stats_row *sum;        /* borrows; of the whole daemon, as each service's stats */

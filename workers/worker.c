@@ -233,7 +233,7 @@ worker_turn(struct worker *worker)
 {
 	struct conn_busy *busy;
 
-	worker->now = clock_now();
+	worker->now = worker->turned = clock_now();
 	worker->round++;
 	while ((busy = TAILQ_FIRST(&worker->turn)) != NULL && busy->round != worker->round) {
 		TAILQ_REMOVE(&worker->turn, busy, in_turn);
@@ -265,6 +265,7 @@ worker_loop(struct worker *worker)
 		int flags = EVLOOP_ONCE | (sleeps ? 0 : EVLOOP_NONBLOCK);
 		uint64_t before = worker->now;
 
+		worker->waited = sleeps ? clock_now() : 0;
 		if (event_base_loop(worker->base, flags) < 0) {
 			log_errorx("the event loop failed");
 			worker_end(worker, 1, "event loop");

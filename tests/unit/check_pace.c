@@ -21,7 +21,7 @@ static void
 note(uint64_t elapsed, unsigned replies, unsigned times)
 {
 	while (times-- > 0)
-		pace_note(&pace, elapsed, replies);
+		pace_note(&pace, elapsed, elapsed, replies);
 }
 
 /* Messages of a whole lease. */
@@ -73,16 +73,59 @@ START_TEST(test_dear)
 }
 END_TEST
 
-/* How much care is taken: the first one counts half of itself as its deviation, times eight. */
+/* How much care is taken: the first one counts half of itself as its deviation, times four. */
 START_TEST(test_care)
 {
-	note(10 * US, 1, 1);
-	ck_assert_uint_eq(pace_guess(&pace), 50 * US + 1);
-	ck_assert_uint_eq(lease(), 19);
-	ck_assert_uint_eq(pace_room(&pace, 20, 0, 0, MOST), 0);
+	note(20 * US, 1, 1);
+	ck_assert_uint_eq(pace_guess(&pace), 60 * US + 1);
+	ck_assert_uint_eq(lease(), 16);
+	ck_assert_uint_eq(pace_room(&pace, 17, 0, 0, MOST), 0);
 	/* Two at once, each as before: the deviation is a third of what it was. */
-	note(20 * US, 2, 1);
-	ck_assert_uint_eq(pace_guess(&pace), 10 * US + 8 * 5 * US / 3 + 1);
+	note(40 * US, 2, 1);
+	ck_assert_uint_eq(pace_guess(&pace), 20 * US + 4 * 10 * US / 3 + 1);
+}
+END_TEST
+
+/* Who looks only now and then believes what he guessed, unless that cannot be. */
+START_TEST(test_between_two_looks)
+{
+	/* Nothing was guessed yet: the worse. */
+	pace_note(&pace, 0, 300 * US, 1);
+	ck_assert_uint_eq(pace_guess(&pace), 900 * US + 1);
+	/* It may have been so: what is not contradicted deviates less and less. */
+	for (unsigned i = 0; i < 1000; i++)
+		pace_note(&pace, 100 * US, 900 * US, 1);
+	ck_assert_uint_eq(pace_guess(&pace), 300 * US + 1);
+	/* It was faster, it was slower: no more of it than is sure. */
+	for (unsigned i = 0; i < 1000; i++)
+		pace_note(&pace, 0, 400 * US, 2);
+	ck_assert_uint_ge(pace_guess(&pace), 200 * US);
+	ck_assert_uint_le(pace_guess(&pace), 201 * US);
+	for (unsigned i = 0; i < 1000; i++)
+		pace_note(&pace, 250 * US, 900 * US, 1);
+	ck_assert_uint_ge(pace_guess(&pace), 249 * US);
+	ck_assert_uint_le(pace_guess(&pace), 251 * US);
+	/* Cheap or dear, seldom looked at: one who is dear is found out all the same. */
+	setup();
+	note(10 * US, 1, 1000);
+	pace_note(&pace, 5 * MS - 300 * US, 5 * MS, 1);
+	ck_assert_uint_le(lease(), 3);
+}
+END_TEST
+
+/* What is done in a quarter of the budget is not worth dividing. */
+START_TEST(test_bundle)
+{
+	ck_assert_uint_eq(pace_bundle(&pace, MOST), 0);
+	note(5 * US, 1, 1000);
+	ck_assert_uint_eq(pace_bundle(&pace, MOST), MOST);
+	note(25 * US, 1, 1000);
+	ck_assert_uint_ge(pace_bundle(&pace, MOST), 9);
+	ck_assert_uint_le(pace_bundle(&pace, MOST), 10);
+	note(300 * US, 1, 1000);
+	ck_assert_uint_eq(pace_bundle(&pace, MOST), 0);
+	note(0, 1, 3000);
+	ck_assert_uint_eq(pace_bundle(&pace, MOST), MOST);
 }
 END_TEST
 
@@ -174,6 +217,8 @@ main(void)
 	tcase_add_test(cases, test_dear);
 	tcase_add_test(cases, test_care);
 	tcase_add_test(cases, test_between);
+	tcase_add_test(cases, test_between_two_looks);
+	tcase_add_test(cases, test_bundle);
 	tcase_add_test(cases, test_becomes_dear);
 	tcase_add_test(cases, test_becomes_cheap);
 	tcase_add_test(cases, test_moody);
