@@ -27,6 +27,7 @@ pool_reason_text(enum pool_reason reason)
 }
 
 #define POOL_HUNGRY_TIME (10 * CLOCK_MS) /* between two words to the master that a ticket waits */
+#define POOL_LOOK_TIME   (50 * CLOCK_MS) /* between two looks of a worker that is woken often */
 
 /* ---- the operations ---- */
 
@@ -262,9 +263,19 @@ pool_count_served(struct pool *pool, const struct pool_grant *grant)
 	    served, atomic_load_explicit(served, memory_order_relaxed) + 1, memory_order_relaxed);
 }
 
+bool
+pool_has_changed(const struct pool *pool, uint64_t now)
+{
+	return atomic_load_explicit(&pool->head->changes, memory_order_acquire) !=
+		   pool->looked_changes ||
+	       now - pool->looked >= POOL_LOOK_TIME;
+}
+
 void
 pool_look(struct pool *pool, uint64_t now)
 {
+	pool->looked = now;
+	pool->looked_changes = atomic_load_explicit(&pool->head->changes, memory_order_acquire);
 	pool_lock(pool);
 	pool_absorb(pool);
 	pool_reclaim(pool, now);

@@ -219,6 +219,11 @@ bool pool_was_granted(struct pool *pool);
 bool pool_may_sleep(struct pool *pool);
 
 /*
+ * Whether pool_look() may find more than grants: the master has changed something since this worker
+ * last looked, or that was 50 ms ago or more. No lock.
+ */
+bool pool_has_changed(const struct pool *pool, uint64_t now);
+/*
  * What a woken worker does first: compares the master's words, matches, sweeps, where there is
  * news; and makes pool_next_grant() search.
  */

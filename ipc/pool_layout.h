@@ -140,6 +140,7 @@ struct pool {
 	unsigned cursor;                       /* where pool_next_grant() goes on looking */
 	uint64_t wakes[POOL_WORKERS_MAX / 64]; /* to be woken after the unlock */
 	bool wake_workers, wake_master;
+	uint64_t looked, looked_changes; /* when this worker last looked, and what was new then */
 	uint64_t hungry_told; /* when this worker last told the master that a ticket waits */
 };
 

@@ -440,6 +440,13 @@ program_look(struct program *program)
 	program_collect(program);
 }
 
+void
+program_wake(struct program *program)
+{
+	if (pool_has_changed(program->pool, program->service->worker->now))
+		program_look(program);
+}
+
 bool
 program_is_busy(const struct program *program)
 {

@@ -50,6 +50,8 @@ void program_on_instance(
 void program_on_instance_gone(struct program *program, const struct msg_instance *instance);
 /* Somebody says "look": the master changed something, or this worker was granted a lease. */
 void program_look(struct program *program);
+/* Likewise, if there may be more than grants; those the turn takes up. */
+void program_wake(struct program *program);
 /* Of all services: takes up what was granted while this worker was busy. */
 void program_take_grants(void);
 /* Of all services: others wake this worker from now on; false when something was granted already.

@@ -190,11 +190,12 @@ worker_on_wake(evutil_socket_t fd, short what, void *arg)
 
 	(void)what;
 	worker->now = clock_now();
-	if (read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
+	/* Where each write is an event of its own nobody needs to know how many there were. */
+	if (worker->watch.once && read(fd, &count, sizeof(count)) < 0 && errno != EAGAIN)
 		log_warn("cannot read the wake-up descriptor");
 	for (unsigned i = 0; i < worker->start->conf->service_count; i++)
 		if (worker->services[i].program != NULL)
-			program_look(worker->services[i].program);
+			program_wake(worker->services[i].program);
 }
 
 static void
@@ -235,6 +236,7 @@ worker_turn(struct worker *worker)
 
 	worker->now = worker->turned = clock_now();
 	worker->round++;
+	program_take_grants();
 	while ((busy = TAILQ_FIRST(&worker->turn)) != NULL && busy->round != worker->round) {
 		TAILQ_REMOVE(&worker->turn, busy, in_turn);
 		conn_turn(busy->conn);
@@ -390,7 +392,8 @@ worker_open(struct worker *worker, const struct worker_start *start)
 	worker_ignore_signals();
 	self->channel = worker_watch(worker, start->channel, EV_READ, worker_on_channel);
 	if (!start->is_trial) {
-		self->wake = worker_watch(worker, start->wakes[start->id], EV_READ, worker_on_wake);
+		self->wake = worker_watch(worker, start->wakes[start->id],
+		    EV_READ | (worker->watch.read & EV_ET), worker_on_wake);
 		self->tick = worker_watch(worker, -1, EV_TIMEOUT, worker_on_tick);
 	}
 	self->term = worker_watch(worker, SIGTERM, EV_SIGNAL, worker_on_term);

@@ -143,6 +143,30 @@ START_TEST(test_a_grant_that_nobody_takes_up)
 }
 END_TEST
 
+/* Who is woken often locks only where there may be more than grants. */
+START_TEST(test_what_changed)
+{
+	start(1, 4, 1, 2);
+	world_open(world);
+	look(0);
+	look(1);
+	ck_assert(!pool_has_changed(world->as[1], world->now));
+	ck_assert(!pool_has_changed(world->as[1], world->now + 49 * CLOCK_MS));
+	ck_assert(pool_has_changed(world->as[1], world->now + 50 * CLOCK_MS));
+	/* The master's word is news until this worker itself has looked. */
+	must(world_give(world, enter_held(0), POOL_REASON_TIMEOUT));
+	world_offer_lost(world);
+	ck_assert(pool_has_changed(world->as[1], world->now));
+	look(0);
+	ck_assert(!pool_has_changed(world->as[0], world->now));
+	ck_assert(pool_has_changed(world->as[1], world->now));
+	look(1);
+	ck_assert(!pool_has_changed(world->as[1], world->now));
+	must(world_drain(world));
+	finish();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -153,6 +177,7 @@ main(void)
 	tcase_add_loop_test(awake, test_told_is_searched, 0, 2);
 	tcase_add_test(awake, test_a_break_is_known);
 	tcase_add_test(awake, test_a_grant_that_nobody_takes_up);
+	tcase_add_test(awake, test_what_changed);
 
 	suite_add_tcase(suite, awake);
 	return help_run(suite);
