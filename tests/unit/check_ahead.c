@@ -197,6 +197,7 @@ be_cheap(void)
 START_TEST(test_part)
 {
 	be_cheap();
+	program.pace.mean = 100000; /* two of them in a quarter of a millisecond */
 	program.instances = 10;
 	TAILQ_INIT(&program.held);
 	links[0].inside = 0;
@@ -212,11 +213,25 @@ START_TEST(test_part)
 	ck_assert_uint_eq(links[0].given, 5);
 	ck_assert_uint_eq(program.waiting_count, 0);
 	/* Before it was told of any instance it does not divide by none. */
+	be_cheap();
 	program.instances = 0;
 	wait_too(9);
 	links[0].inside = 0;
 	program_send_ahead(&program, &links[0]);
 	ck_assert_uint_eq(links[0].given, 14);
+}
+END_TEST
+
+/* What is done in a moment is not divided. */
+START_TEST(test_bundle)
+{
+	be_cheap();
+	program.instances = 10;
+	TAILQ_INIT(&program.held);
+	links[0].inside = 0;
+	wait_too(21);
+	program_send_ahead(&program, &links[0]);
+	assert_given(22, 1, 1);
 }
 END_TEST
 
@@ -272,6 +287,7 @@ main(void)
 	tcase_add_test(cases, test_many_at_once);
 	tcase_add_test(cases, test_one_at_a_time);
 	tcase_add_test(cases, test_part);
+	tcase_add_test(cases, test_bundle);
 	tcase_add_test(cases, test_hungry);
 	tcase_add_test(cases, test_after_a_break);
 	tcase_add_test(cases, test_running);
