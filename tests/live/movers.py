@@ -53,18 +53,25 @@ class Ids(Wire):
 class Peer:
     """One client. `pace`: bytes that go out in a round; None for as many as there is room for."""
 
-    def __init__(self, wire, name, pace=None, small=False):
+    def __init__(self, address, wire, name, pace=None):
         self.wire, self.name, self.pace = wire, name, pace
-        self.socket = socket.socket()
-        if small:  # so that the kernel keeps little for it: on loopback it is megabytes
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, 1000)
+        self.socket = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
+        self.socket.settimeout(10 * harness.SCALE)
+        harness.wait_for(lambda: self.connected(address), f"room to connect to {address}")
+        self.socket.setblocking(False)
         self.unsent, self.owed = b"", b""
         self.number = self.replies = 0
         self.reads = True
         self.finishes = False  # the sending side is shut when all is sent
         self.asks = False      # again as soon as everything was answered
         self.ended = False
+
+    def connected(self, address):
+        try:
+            self.socket.connect(address)
+        except BlockingIOError:  # of a unix socket: a full backlog
+            return False
+        return True
 
     def say(self, text):
         self.number += 1
@@ -109,10 +116,7 @@ class Movers(threading.Thread):
         self.selector = selectors.DefaultSelector()
 
     def add(self, address, *arguments, **keys):
-        peer = Peer(*arguments, **keys)
-        peer.socket.settimeout(10 * harness.SCALE)
-        peer.socket.connect(address)
-        peer.socket.setblocking(False)
+        peer = Peer(address, *arguments, **keys)
         self.peers.append(peer)
         return peer
 

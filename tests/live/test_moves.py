@@ -54,8 +54,9 @@ WIRES = {
     "stream": Stream(echo(protocol="stream")),
 }
 
-# A reply of which the client reads nothing: more than the kernel keeps for it.
-LARGE = 60000
+# Half as much again as the kernel keeps of what a client on a unix socket does not read; for one on
+# TCP it may keep megabytes.
+LARGE = 60000, 6
 
 
 def idle(peer):
@@ -73,8 +74,9 @@ def trickle(peer):
 
 def deaf(peer):
     peer.reads = False
-    for _ in range(4):
-        peer.say(peer.name.encode() * (LARGE // len(peer.name)))
+    size, count = LARGE
+    for _ in range(count):
+        peer.say(peer.name.encode() * (size // len(peer.name)))
 
 
 def half_closed(peer):
@@ -93,12 +95,12 @@ KINDS = (idle, never, trickle, deaf, half_closed, asking)
 
 def populate(movers, daemon, count):
     """As many of each kind on each service."""
-    addresses = {name: daemon.address(name) for name in WIRES}
+    addresses = {(name, which): daemon.address(name, which) for name in WIRES for which in (0, 1)}
     for number in range(count):
         kind = KINDS[number % len(KINDS)]
         name = list(WIRES)[number // len(KINDS) % len(WIRES)]
-        peer = movers.add(addresses[name], WIRES[name], f"{name} {kind.__name__} {number}",
-                          small=kind in (deaf, half_closed))
+        peer = movers.add(addresses[name, kind in (deaf, half_closed)], WIRES[name],
+                          f"{name} {kind.__name__} {number}")
         peer.kind = kind
         kind(peer)
 
@@ -113,10 +115,11 @@ def replies(movers, kind):
 
 
 @pytest.mark.bound(60 + RELOADS * 10)
-def test_nobody_is_closed(start, movers):
+def test_nobody_is_closed(start, movers, folder):
     """Idle, half-way through a message, not reading, half-closed, asking: on every protocol."""
     services = {name: {**wire.keys, "high_water": "64K", "write_timeout": "10m",
-                       "message_timeout": "10m", "max_message": "64K"}
+                       "message_timeout": "10m", "max_message": "64K",
+                       "listen": f"127.0.0.1:0 unix:{folder}/{name}"}
                 for name, wire in WIRES.items()}
     daemon = start({**services, "other": echo()})
     populate(movers, daemon, CONNECTIONS)
@@ -124,7 +127,9 @@ def test_nobody_is_closed(start, movers):
     wait_for(lambda: daemon.request("connections")["total"] == CONNECTIONS, "all have come", 30)
     wait_for(lambda: all(peer.number == 0 or not peer.owed for peer in movers.peers
                          if peer.kind in (idle, never)), "all are idle who will be")
+    movers.check()
     deaf_ones = sum(peer.kind in (deaf, half_closed) for peer in movers.peers)
+    # A list has at most a thousand connections of each worker.
     wait_for(lambda: unread(daemon) >= 0.9 * deaf_ones, "output that nobody reads", 20)
     before = {name: daemon.counters(name) for name in WIRES}
     asked = {kind: replies(movers, kind) for kind in (asking, trickle)}
@@ -238,12 +243,13 @@ def test_no_deadline_begins_anew(start):
 
 def test_who_comes_later_is_not_cut_earlier(start):
     """Those that move are put among those that are there by their time, not behind them."""
-    daemon = start({"a": echo(idle_timeout="1500ms")}, {"workers": 4})
+    limit = 2 * harness.SCALE
+    daemon = start({"a": echo(idle_timeout=f"{int(limit * 1000)}ms")}, {"workers": 4})
     old = [daemon.connect() for _ in range(20)]
     begun = time.monotonic()
     for client in old:
         assert client.ask(b"x") == b"x"
-    wait_for(lambda: time.monotonic() >= begun + 0.8, "the time between")
+    wait_for(lambda: time.monotonic() >= begun + limit / 2, "the time between")
     late = time.monotonic()
     new = [daemon.connect() for _ in range(20)]
     for client in new:
@@ -252,21 +258,22 @@ def test_who_comes_later_is_not_cut_earlier(start):
     wait_for(lambda: len(daemon.worker_pids()) == 1, "one worker")
     assert daemon.service()["connections"] == 40
     assert all(client.is_ended() for client in old)
-    assert 1.5 <= time.monotonic() - begun < 2.2
+    assert limit <= time.monotonic() - begun < 1.45 * limit
     assert daemon.service()["connections"] == 20
     assert all(client.is_ended() for client in new)
-    assert 1.5 <= time.monotonic() - late < 2.4
+    assert limit <= time.monotonic() - late < 2 * limit
 
 
 # ---- where it cannot go on, and where it goes on otherwise ----
 
 
-def refused_everywhere(daemon):
-    """A request under way, a whole message behind it, half a message, an idle one."""
+def refused_everywhere(daemon, fresh):
+    """A request under way, a whole message behind it, half a message, an idle or fresh one."""
+    idle = daemon.connect("slow")
+    assert fresh or idle.ask(b"0 x") == b"0 X"
     busy = daemon.connect("slow").send(b"900 a\n0 b\n")
     daemon.wait_service(lambda s: s["instances"][0]["state"] == "busy", "a busy instance", "slow")
     half = daemon.connect("slow").send(b"0 ha")
-    idle = daemon.connect("slow")
     wait_for(lambda: len(listed(daemon, "slow")) == 3, "all three have come")
     return busy, half, idle
 
@@ -276,7 +283,8 @@ def test_what_is_gone_drains(start, change):
     """Those of a service that is gone, of an address, of another protocol: as ever."""
     slow = pool(program("nap.py"), queue_timeout="20s")
     daemon = start({"slow": {**slow, "listen": "127.0.0.1:0"}, "e": echo()}, {"workers": 1})
-    busy, half, idle = refused_everywhere(daemon)
+    fresh = change == "service"  # who has just come may ask once, and is waited for
+    busy, half, idle = refused_everywhere(daemon, fresh)
     kept = daemon.connect("e")
     assert kept.ask(b"x") == b"x"
     keys = {"service": None, "address": {"listen": "127.0.0.2:0"}, "protocol": {
@@ -284,9 +292,9 @@ def test_what_is_gone_drains(start, change):
     daemon.configure({"slow": keys})
     assert daemon.reload()["ok"]
     old = daemon.wait_status(
-        lambda s: s["generations"][0]["staying"] == 2 and s["generations"][0]["asking"] == 1,
+        lambda s: (s["generations"][0]["staying"], s["generations"][0]["asking"]) == (1 + fresh, 1),
         "what cannot move is told")["generations"][0]
-    assert (old["generation"], old["state"], old["connections"]) == (1, "draining", 3)
+    assert (old["generation"], old["state"], old["moving"]) == (1, "draining", 0)
     assert half.send(b"lf\n").rest() == b"0 HALF\n"
     assert busy.rest() == b"900 A\n0 B\n"
     assert idle.rest() == b""
