@@ -54,6 +54,7 @@ def test_what_is_told_of_an_old_one(start):
     clients[0].reset()
     wait_for(lambda: generations(daemon)[1]["connections"] == 1, "one client less")
     wait_for(lambda: generations(daemon)[1]["asking"] == 1, "the worker counts again")
+    assert daemon.request("end_generation", generation=1, now=True)["ok"]
 
 
 def test_only_one_is_not_worth_a_table(start):
