@@ -12,6 +12,7 @@
 
 #define MOVER_RETRY (10 * CLOCK_MS) /* after a channel that was full */
 #define MOVER_PAUSE (50 * CLOCK_MS) /* after an order that moved nothing */
+#define MOVER_SHUN  CLOCK_SECOND    /* how long another taker is preferred after that */
 #define MOVER_SLACK 4               /* connections above the share that are not worth an order */
 
 uint64_t
@@ -33,6 +34,13 @@ static uint64_t
 mover_load(const struct slot *slot)
 {
 	return mover_count(slot) + slot->coming;
+}
+
+/* Its connections shall all go. */
+static bool
+mover_is_leaving(const struct slot *slot)
+{
+	return slot->drain && slot->drain_told && !slot->drain_hasty && !slot->gave_all;
 }
 
 /* ---- one move ---- */
@@ -66,6 +74,7 @@ mover_order(struct slot *giver, struct slot *taker, uint64_t most)
 	if (!told)
 		return false;
 	giver->giving = true;
+	giver->gives_last = mover_is_leaving(giver);
 	giver->gives_to = taker;
 	giver->gives = most < mover_count(giver) ? most : mover_count(giver);
 	taker->coming += giver->gives;
@@ -79,11 +88,16 @@ mover_heard(struct slot *slot, const struct msg_given *given, uint64_t now)
 {
 	if (given->order != slot->order || !slot->giving)
 		return false;
+	if (given->moved == 0 && slot->gives_to != NULL)
+		slot->gives_to->takes_next = now + MOVER_SHUN;
 	mover_settle(slot);
 	slot->surplus -= given->moved < slot->surplus ? given->moved : slot->surplus;
 	slot->gives_next = given->moved > 0 ? now : now + MOVER_PAUSE;
-	/* The rest, if there is one, finishes where it is. */
-	slot->gave_all = given->rest == 0;
+	if (given->rest > 0)
+		return true;
+	/* What cannot move finishes where it is. One that did not leave may have got more since. */
+	slot->surplus = 0;
+	slot->gave_all = slot->gives_last;
 	return true;
 }
 
@@ -93,7 +107,7 @@ mover_forget(struct slot *slot)
 	struct generation *generation;
 
 	mover_settle(slot);
-	slot->surplus = slot->coming = slot->order = slot->gives_next = 0;
+	slot->surplus = slot->coming = slot->order = slot->gives_next = slot->takes_next = 0;
 	slot->gave_all = false;
 	/* Who gives to it hears that its channel ends, and says so. */
 	TAILQ_FOREACH (generation, &slot->master->generations, entry)
@@ -105,24 +119,22 @@ mover_forget(struct slot *slot)
 /* ---- deciding ---- */
 
 static bool
-mover_is_leaving(const struct slot *slot)
-{
-	return slot->drain && slot->drain_told && !slot->drain_hasty && !slot->gave_all;
-}
-
-static bool
 mover_may_give(const struct slot *slot)
 {
 	return slot_is_alive(slot) && slot->was_ready && !slot->giving && slot->behind == 0 &&
 	       (mover_is_leaving(slot) || slot->surplus > 0) && mover_count(slot) > 0;
 }
 
-/* How many connections each taker will have in the end; 0 when there is none. */
-static uint64_t
-mover_share(const struct master *master)
+struct mover_plan {
+	uint64_t takers, share; /* how many connections each of them will have in the end */
+};
+
+static struct mover_plan
+mover_plan(const struct master *master)
 {
 	const struct generation *generation;
-	uint64_t total = 0, takers = 0;
+	struct mover_plan plan = {0};
+	uint64_t total = 0;
 
 	TAILQ_FOREACH (generation, &master->generations, entry)
 		for (unsigned i = 0; i < generation->slot_count; i++) {
@@ -131,41 +143,55 @@ mover_share(const struct master *master)
 			if (!slot_is_alive(slot))
 				continue;
 			total += mover_count(slot);
-			takers += generation == master->current && mover_may_take(slot);
+			plan.takers += generation == master->current && mover_may_take(slot);
 		}
-	return takers == 0 ? 0 : (total + takers - 1) / takers;
+	if (plan.takers > 0)
+		plan.share = (total + plan.takers - 1) / plan.takers;
+	return plan;
+}
+
+/* Who has just taken nothing, for want of descriptors or because it ends, comes last. */
+static bool
+mover_is_better(const struct slot *slot, const struct slot *other, uint64_t now)
+{
+	bool shunned = now < slot->takes_next, other_shunned = now < other->takes_next;
+
+	return shunned != other_shunned ? other_shunned : mover_load(slot) < mover_load(other);
 }
 
 static struct slot *
-mover_find_taker(const struct master *master, const struct slot *giver)
+mover_find_taker(const struct master *master, const struct slot *giver, uint64_t now)
 {
 	struct generation *current = master->current;
-	struct slot *least = NULL;
+	struct slot *best = NULL;
 
 	for (unsigned i = 0; i < current->slot_count; i++) {
 		struct slot *slot = &current->slots[i];
 
 		if (slot != giver && mover_may_take(slot) &&
-		    (least == NULL || mover_load(slot) < mover_load(least)))
-			least = slot;
+		    (best == NULL || mover_is_better(slot, best, now)))
+			best = slot;
 	}
-	return least;
+	return best;
 }
 
 /* Who leaves gives all, but in as few pieces as an even share allows. */
 static uint64_t
-mover_most(const struct slot *giver, const struct slot *taker, uint64_t share)
+mover_most(const struct slot *giver, const struct slot *taker, const struct mover_plan *plan)
 {
-	uint64_t load = mover_load(taker), room = share > load ? share - load : 0;
-	uint64_t has = mover_count(giver);
+	uint64_t load = mover_load(taker), room = plan->share > load ? plan->share - load : 0;
+	uint64_t has = mover_count(giver), least = has / plan->takers + 1;
 
 	if (!mover_is_leaving(giver))
 		return room < giver->surplus ? room : giver->surplus;
-	return has <= room + room / 8 + MOVER_SLACK ? MSG_GIVE_ALL : room + 1;
+	if (has <= room + room / 8 + MOVER_SLACK)
+		return MSG_GIVE_ALL;
+	/* One that takes nothing leaves more to the others than their share. */
+	return room > least ? room : least;
 }
 
 static uint64_t
-mover_turn_slot(struct slot *giver, uint64_t share, uint64_t now)
+mover_turn_slot(struct slot *giver, const struct mover_plan *plan, uint64_t now)
 {
 	struct slot *taker;
 	uint64_t most;
@@ -174,10 +200,10 @@ mover_turn_slot(struct slot *giver, uint64_t share, uint64_t now)
 		return MASTER_NEVER;
 	if (now < giver->gives_next)
 		return giver->gives_next;
-	taker = mover_find_taker(giver->master, giver);
+	taker = mover_find_taker(giver->master, giver, now);
 	if (taker == NULL)
 		return MASTER_NEVER; /* one that becomes ready ends a turn of the loop */
-	most = mover_most(giver, taker, share);
+	most = mover_most(giver, taker, plan);
 	if (most == 0) {
 		giver->surplus = 0; /* others have closed theirs, or come and gone */
 		return MASTER_NEVER;
@@ -189,13 +215,14 @@ uint64_t
 mover_turn(struct master *master, uint64_t now)
 {
 	struct generation *generation;
-	uint64_t next = MASTER_NEVER, share = mover_share(master);
+	struct mover_plan plan = mover_plan(master);
+	uint64_t next = MASTER_NEVER;
 
-	if (share == 0 || master->stop.phase != STOP_NONE)
+	if (plan.share == 0 || master->stop.phase != STOP_NONE)
 		return MASTER_NEVER;
 	TAILQ_FOREACH (generation, &master->generations, entry)
 		for (unsigned i = 0; i < generation->slot_count; i++) {
-			uint64_t time = mover_turn_slot(&generation->slots[i], share, now);
+			uint64_t time = mover_turn_slot(&generation->slots[i], &plan, now);
 
 			next = time < next ? time : next;
 		}
@@ -206,7 +233,7 @@ uint64_t
 mover_rebalance(struct master *master)
 {
 	struct generation *current = master->current;
-	uint64_t share = mover_share(master), sum = 0;
+	uint64_t share = mover_plan(master).share, sum = 0;
 
 	for (unsigned i = 0; i < current->slot_count && share > 0; i++) {
 		struct slot *slot = &current->slots[i];

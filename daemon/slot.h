@@ -58,11 +58,13 @@ struct slot {
 	/* Moves, see mover.h. */
 	uint64_t order;        /* number of the newest that it was given */
 	bool giving;           /* that one is under way */
+	bool gives_last;       /* it was leaving already when it was given that one */
 	struct slot *gives_to; /* borrows; to this one, while it lives */
 	uint64_t gives;        /* about so many connections */
 	uint64_t coming;       /* about so many come to it */
 	uint64_t surplus;      /* so many shall go to others although it stays */
 	uint64_t gives_next;   /* no order before */
+	uint64_t takes_next;   /* others are preferred before */
 	bool gave_all;         /* what it still has cannot move */
 	uint64_t far_since;    /* since when it has held far more than its share; 0: not */
 	bool gives_way;        /* so it gives until it has its share, see balance.h */
