@@ -49,13 +49,26 @@ move_is_name(const char *name, size_t size)
 	return name[0] != '\0' && memchr(name, '\0', size) != NULL;
 }
 
+/* What it waits for must be there: whoever has it looks at that when its time has come. */
+static bool
+move_wait_valid(const struct move_head *head)
+{
+	bool lingers = (head->flags & MOVE_LINGERING) != 0;
+
+	return head->wait_for <= MOVE_WAIT_LINGER &&
+	       lingers == (head->wait_for == MOVE_WAIT_LINGER) &&
+	       (head->wait_for != MOVE_WAIT_MESSAGE || head->in > 0) &&
+	       (head->write == 0 || head->out > 0);
+}
+
 static bool
 move_head_valid(const struct move_head *head)
 {
 	return move_is_name(head->service, sizeof(head->service)) &&
 	       move_is_name(head->protocol, sizeof(head->protocol)) &&
 	       head->state <= MOVE_BYTES_MAX && head->in <= MOVE_BYTES_MAX &&
-	       head->out <= MOVE_BYTES_MAX && head->bytes == head->state + head->in + head->out;
+	       head->out <= MOVE_BYTES_MAX && head->bytes == head->state + head->in + head->out &&
+	       move_wait_valid(head);
 }
 
 bool

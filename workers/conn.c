@@ -306,6 +306,9 @@ conn_on_idle(struct deadline *deadline)
 {
 	struct conn *conn = conn_of_wait(deadline);
 
+	/* What came in time will be read in this turn, however late we are. */
+	if (conn->readable)
+		return;
 	stats_count(conn->service->stats, COUNTER_idle_cut);
 	conn_close(conn, "idle_timeout");
 }

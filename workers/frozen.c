@@ -40,7 +40,11 @@ frozen_set_wait(struct conn *conn, const struct move_head *head)
 		deadline_set(&service->idles, &conn->wait, head->wait);
 		break;
 	case MOVE_WAIT_MESSAGE:
-		deadline_set(&service->messages, &conn->wait, head->wait);
+		/* It passed meanwhile: what has come in time is read first, see conn_turn(). */
+		if (head->wait > service->worker->now)
+			deadline_set(&service->messages, &conn->wait, head->wait);
+		else
+			conn->readable = true;
 		break;
 	case MOVE_WAIT_LINGER:
 		deadline_set(&service->lingers, &conn->wait, head->wait);
