@@ -250,11 +250,15 @@ conn_set_deadline(struct conn *conn)
 
 	if (conn->input_ended || !conn_may_take(conn)) {
 		deadline_clear(&conn->wait); /* we are the ones who are late */
+		/* A move is our affair too, but a short one: no message gets more time by it. */
+		if (!conn->leaving)
+			busy->message_since = 0;
 	} else if (buf_length(&busy->in) > 0) {
 		if (busy->message_since == 0 || !deadline_is_set(&conn->wait)) {
-			busy->message_since = now;
-			deadline_set(
-			    &service->messages, &conn->wait, now + service->conf->message_timeout);
+			if (busy->message_since == 0)
+				busy->message_since = now;
+			deadline_set(&service->messages, &conn->wait,
+			    busy->message_since + service->conf->message_timeout);
 		}
 	} else if (busy->under_way > 0 || buf_length(&busy->out) > 0) {
 		deadline_clear(&conn->wait);

@@ -9,6 +9,7 @@
 #include "common/mem.h"
 #include "workers/conn.h"
 #include "workers/frozen.h"
+#include "workers/give_self.h"
 #include "workers/proto.h"
 #include "workers/service.h"
 #include "workers/worker.h"
@@ -19,8 +20,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define GIVE_BATCH   64 /* connections in one turn, so that clients are served in between */
-#define GIVE_ANSWERS 256
+#define GIVE_ANSWERS  256
+#define GIVE_PATIENCE 2 /* ticks without one that moved */
 
 /* A connection on its way. */
 struct give_sent {
@@ -30,25 +31,6 @@ struct give_sent {
 	struct buf state; /* owns; until all is sent */
 	bool head_sent;
 	uint64_t offset; /* of state, input and output that was sent */
-};
-
-TAILQ_HEAD(give_list, give_sent);
-
-struct give {
-	struct worker *worker;             /* borrows */
-	int channel;                       /* owns */
-	struct event *readable, *writable; /* owns */
-	uint64_t order;                    /* the master's number for it */
-	uint64_t left;                     /* how many more may go */
-	uint64_t credits;                  /* how many more the taker has room for */
-	uint64_t marked;       /* connections with `leaving`; counted in neither of the two */
-	uint64_t numbers;      /* heads so far */
-	uint64_t moved;        /* TAKEN */
-	struct give_list sent; /* owns; in the order of their heads */
-	struct give_sent *now; /* borrows; the last of them while it is not sent whole */
-	bool look;             /* connections that can go may be in the lists */
-	bool full;             /* the channel takes nothing for now */
-	bool ended;            /* nothing more is sent; answers may come */
 };
 
 /* ---- the end ---- */
@@ -228,16 +210,16 @@ give_send(struct give *give)
 		return true;
 	}
 	give->full = true;
+	/* Where it failed its end comes by the event for reading, behind the last answers. */
 	if (result == MOVE_AGAIN)
 		event_add(give->writable, NULL);
-	else if (result == MOVE_BROKEN)
-		give_end(give); /* it can never go; the taker's end comes, and it is taken back */
-	/* Otherwise its end comes by the event for reading, behind its last answers. */
+	else
+		give_stop(give->worker);
 	return false;
 }
 
 /* It leaves the lists; whether it goes at once or waits for room in the channel. */
-static bool
+bool
 give_connection(struct give *give, struct conn *conn)
 {
 	struct give_sent *sent = mem_alloc(1, sizeof(*sent));
@@ -277,97 +259,9 @@ give_left(struct conn *conn)
 	give->marked--;
 	give->credits++;
 	give->left++;
-	give->look = true;
 }
 
-/* ---- looking for them ---- */
-
-/* False when no more can go now. */
-static bool
-give_look_at(struct give *give, struct conn *conn)
-{
-	TAILQ_REMOVE(&conn->service->conns, conn, in_service);
-	TAILQ_INSERT_TAIL(&conn->service->conns, conn, in_service);
-	if (conn->leaving)
-		return true;
-	if (!give_can_ever(conn))
-		return true;
-	give->left--;
-	give->credits--;
-	if (frozen_may(conn))
-		return give_connection(give, conn);
-	conn->leaving = true;
-	give->marked++;
-	return true;
-}
-
-/*
- * Goes through a service's connections once, the oldest first; those that stay for now are behind
- * the others then. False when it had to stop.
- */
-static bool
-give_look_through(struct give *give, struct service *service, unsigned *batch)
-{
-	const struct conn *last = TAILQ_LAST(&service->conns, conn_list);
-	struct conn *conn;
-	bool at_end;
-
-	while ((conn = TAILQ_FIRST(&service->conns)) != NULL) {
-		if (give->left == 0 || give->credits == 0 || *batch == 0)
-			return false;
-		at_end = conn == last;
-		(*batch)--;
-		if (!give_look_at(give, conn))
-			return false;
-		if (at_end)
-			break;
-	}
-	return true;
-}
-
-/*
- * Those that are idle, the longest first: where they go their deadlines are put in line one behind
- * the other. False when it had to stop.
- */
-static bool
-give_look_through_idle(struct give *give, struct service *service, unsigned *batch)
-{
-	struct deadline *first;
-
-	while ((first = TAILQ_FIRST(&service->idles.list)) != NULL) {
-		struct conn *conn = conn_of_wait(first);
-
-		if (conn->leaving || !give_can_ever(conn) || !frozen_may(conn))
-			break;
-		if (give->left == 0 || give->credits == 0 || *batch == 0)
-			return false;
-		(*batch)--;
-		if (!give_look_at(give, conn))
-			return false;
-	}
-	return true;
-}
-
-static void
-give_look(struct give *give)
-{
-	struct worker *worker = give->worker;
-	unsigned batch = GIVE_BATCH;
-	bool all = true;
-
-	for (unsigned i = 0; all && i < worker->start->conf->service_count; i++)
-		all = give_look_through_idle(give, &worker->services[i], &batch) &&
-		      give_look_through(give, &worker->services[i], &batch);
-	if (all)
-		give->look = false;
-}
-
-static bool
-give_can_look(const struct give *give)
-{
-	return give->look && !give->ended && !give->full && give->now == NULL && give->left > 0 &&
-	       give->credits > 0;
-}
+/* ---- turns ---- */
 
 void
 give_turn(struct worker *worker)
@@ -378,16 +272,35 @@ give_turn(struct worker *worker)
 		return;
 	if (give->now != NULL && !give->full)
 		(void)give_send(give);
-	if (give_can_look(give))
-		give_look(give);
-	if (give->marked == 0 && give->now == NULL && (give->left == 0 || !give->look))
+	if (give_look_may(give))
+		give_look_turn(give);
+	if (give->marked == 0 && give->now == NULL &&
+	    (give->left == 0 || (!give->look && !give->looking)))
 		give_end(give);
+}
+
+void
+give_tick(struct worker *worker)
+{
+	struct give *give = worker->give;
+
+	if (give == NULL)
+		return;
+	/* Who has not been looked at may be able to go, with another order or to another taker. */
+	if ((give->look || give->looking) && (give->left == 0 || give->credits == 0) &&
+	    give->moved == give->progress)
+		give->held_up++;
+	else
+		give->held_up = 0;
+	give->progress = give->moved;
+	if (give->held_up >= GIVE_PATIENCE)
+		give_stop(worker);
 }
 
 bool
 give_may_sleep(const struct worker *worker)
 {
-	return worker->give == NULL || !give_can_look(worker->give);
+	return worker->give == NULL || !give_look_may(worker->give);
 }
 
 /* ---- answers ---- */
@@ -399,10 +312,14 @@ give_answer(struct give *give, const struct move_answer *answer)
 	struct conn *conn;
 
 	if (answer->type == MOVE_CREDIT) {
+		if (answer->number > UINT32_MAX - give->credits)
+			return false;
 		give->credits += answer->number;
-		return give->credits < UINT32_MAX;
+		return true;
 	}
-	if (sent == NULL || sent == give->now || sent->head.number != answer->number)
+	/* One that it makes nothing of may be refused before it is whole. */
+	if (sent == NULL || sent->head.number != answer->number ||
+	    (sent == give->now && answer->type == MOVE_TAKEN))
 		return false;
 	conn = sent->conn;
 	if (answer->type == MOVE_TAKEN) {
@@ -413,13 +330,14 @@ give_answer(struct give *give, const struct move_answer *answer)
 	}
 	give_take_back(give, sent);
 	give->left++;
-	give->look = true;
-	if (answer->why == MOVE_NEVER) {
-		conn->stays = true;
-		/* What it is owed is seen when its input was looked at again, see conn_turn(). */
-		if (give->worker->draining && (conn->busy == NULL || !conn->busy->held_back))
-			conn_drain(conn, !give->worker->hasty);
+	if (answer->why != MOVE_NEVER) {
+		give_stop(give->worker); /* the master knows whether another one has room */
+		return true;
 	}
+	conn->stays = true;
+	/* What it is owed is seen when its input was looked at again, see conn_turn(). */
+	if (give->worker->draining && (conn->busy == NULL || !conn->busy->held_back))
+		conn_drain(conn, !give->worker->hasty);
 	return true;
 }
 
@@ -471,7 +389,9 @@ give_on_order(struct worker *worker, const struct msg_give *order, int channel)
 
 	if (worker->give != NULL) {
 		close(channel);
-		worker_send(worker, &(struct msg){.type = MSG_GIVEN, .given.order = order->order});
+		worker_send(
+		    worker, &(struct msg){.type = MSG_GIVEN,
+				.given = {.order = order->order, .rest = give_count_rest(worker)}});
 		return;
 	}
 	give = mem_alloc(1, sizeof(*give));

@@ -18,6 +18,8 @@ struct worker;
 void give_on_order(struct worker *worker, const struct msg_give *order, int channel);
 /* Gives what can go now. At the end of a turn. */
 void give_turn(struct worker *worker);
+/* A few times a second: an order that is held up while others could go ends. */
+void give_tick(struct worker *worker);
 /* Whether there is nothing to give before something happens. */
 bool give_may_sleep(const struct worker *worker);
 /* No more goes; what was sent and not answered yet is settled. */

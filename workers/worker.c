@@ -215,6 +215,7 @@ worker_on_tick(evutil_socket_t fd, short what, void *arg)
 	if (worker->draining)
 		staying_tell(worker);
 	take_tick(worker);
+	give_tick(worker);
 	worker_check_drained(worker);
 }
 
@@ -229,7 +230,7 @@ worker_on_term(evutil_socket_t fd, short what, void *arg)
 /* ---- the turn ---- */
 
 /* Every connection that is scheduled now gets one turn; who wants more waits for the next round. */
-static void
+void
 worker_turn(struct worker *worker)
 {
 	struct conn_busy *busy;
@@ -291,7 +292,7 @@ worker_ignore_signals(void)
 		signal(ignored[i], SIG_IGN);
 }
 
-static void
+void
 worker_open_service(struct worker *worker, unsigned index)
 {
 	const struct worker_start *start = worker->start;

@@ -49,6 +49,10 @@ void worker_drain(struct worker *worker, bool hastily);
 /* How many more descriptors connections of other workers may bring. */
 uint64_t worker_room(const struct worker *worker);
 
+/* What follows each round of the loop. */
+void worker_turn(struct worker *worker);
+void worker_open_service(struct worker *worker, unsigned index);
+
 /* worker_talk.c */
 void worker_send(struct worker *worker, const struct msg *msg);
 void worker_on_channel(evutil_socket_t fd, short what, void *arg);

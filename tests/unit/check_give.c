@@ -1,0 +1,613 @@
+/*
+ * A worker gives connections and another one takes them, both of the real parts and in this
+ * process: who goes, who waits for an answer first, what holds nobody up, and what becomes of all
+ * when the channel fails.
+ */
+#include "common/clock.h"
+#include "ipc/chan.h"
+#include "ipc/move.h"
+#include "tests/unit/daemon_help.h"
+#include "tests/unit/run_help.h"
+#include "tests/unit/seat.h"
+#include "workers/give.h"
+#include "workers/take.h"
+
+#include <check.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+
+#define MANY 100
+#define SERVICE(name, port)                                                                        \
+	"[service " name "]\nlisten=127.0.0.1:" port "\nprotocol=line\nhandler=echo\n"
+#define TWO_SERVICES SERVICE("a", "1") "pipeline=2\n" SERVICE("b", "2")
+
+static struct seat giver, taker;
+static int clients[2 * MANY], client_count;
+
+/* ---- a channel that fails ---- */
+
+static int failing;       /* the errno of sendmsg(2); 0: it works */
+static unsigned succeeds; /* so many times before */
+
+ssize_t
+sendmsg(int fd, const struct msghdr *mh, int flags)
+{
+	if (failing != 0 && succeeds-- == 0) {
+		errno = failing;
+		failing = 0;
+		return -1;
+	}
+	return syscall(SYS_sendmsg, fd, mh, flags);
+}
+
+/* ---- what the tests share ---- */
+
+static void
+open_both_with(const char *text, enum backend backend)
+{
+	client_count = 0;
+	seat_open(&giver, text, backend, NULL);
+	seat_open(&taker, text, backend, &giver);
+}
+
+static void
+open_both(void)
+{
+	open_both_with(TWO_SERVICES, BACKEND_EPOLL);
+}
+
+static void
+close_both(void)
+{
+	while (seat_answer())
+		continue;
+	for (int i = 0; i < client_count; i++)
+		close(clients[i]);
+	seat_close(&taker);
+	seat_close(&giver);
+}
+
+static void
+turn_both(int times)
+{
+	for (int i = 0; i < times; i++) {
+		seat_turn(&giver);
+		seat_turn(&taker);
+	}
+}
+
+static int
+connect_one(unsigned service, const char *says)
+{
+	int client;
+
+	(void)seat_connect(&giver, service, &client);
+	ck_assert_int_eq(write(client, says, strlen(says)), strlen(says));
+	return clients[client_count++] = client;
+}
+
+static void
+connect_some(unsigned service, int count, const char *says)
+{
+	for (int i = 0; i < count; i++)
+		(void)connect_one(service, says);
+	turn_both(3);
+}
+
+static void
+expect(int client, const char *text)
+{
+	char got[256] = "";
+	ssize_t n = read(client, got, sizeof(got) - 1);
+
+	ck_assert_msg(n == (ssize_t)strlen(text) && strcmp(got, text) == 0, "got %zd: %s", n, got);
+}
+
+static unsigned
+count(struct seat *seat)
+{
+	return seat_worker(seat)->open;
+}
+
+static void
+expect_given(uint64_t moved, uint64_t rest)
+{
+	struct msg_given given;
+
+	ck_assert(seat_given(&giver, &given));
+	ck_assert_uint_eq(given.moved, moved);
+	ck_assert_uint_eq(given.rest, rest);
+	ck_assert_ptr_null(seat_worker(&giver)->give);
+}
+
+/* ---- who goes ---- */
+
+START_TEST(all_go)
+{
+	open_both();
+	connect_some(0, MANY, "");
+	connect_some(1, MANY, "half a mess");
+	seat_move(&giver, &taker, MSG_GIVE_ALL);
+	turn_both(20);
+	expect_given(2 * MANY, 0);
+	ck_assert_uint_eq(count(&giver), 0);
+	ck_assert_uint_eq(count(&taker), 2 * MANY);
+	ck_assert_uint_eq(stats_open(giver.sum), 2 * MANY);
+	for (int i = 0; i < client_count; i++)
+		ck_assert_int_eq(write(clients[i], "age\n", 4), 4);
+	turn_both(3);
+	for (int i = 0; i < client_count; i++)
+		expect(clients[i], i < MANY ? "age\n" : "half a message\n");
+	ck_assert_uint_eq(stats_row(giver.stats[0], 0)->counters[COUNTER_accepted], MANY);
+	ck_assert_uint_eq(stats_row(giver.stats[0], 0)->counters[COUNTER_closed], 0);
+	ck_assert_uint_eq(stats_row(giver.stats[0], 1)->counters[COUNTER_accepted], 0);
+	close_both();
+}
+END_TEST
+
+START_TEST(so_many_go)
+{
+	open_both();
+	connect_some(0, MANY, "");
+	seat_move(&giver, &taker, 30);
+	turn_both(5);
+	expect_given(30, MANY - 30);
+	ck_assert_uint_eq(count(&taker), 30);
+	close_both();
+}
+END_TEST
+
+START_TEST(who_asks_goes_with_the_answer)
+{
+	open_both();
+	seat_hold(&giver, 0);
+	connect_some(0, 1, "one\n");
+	seat_move(&giver, &taker, MSG_GIVE_ALL);
+	turn_both(5);
+	ck_assert_uint_eq(count(&taker), 0);
+	ck_assert_int_eq(write(clients[0], "two\n", 4), 4);
+	turn_both(5);
+	ck_assert(seat_answer());
+	ck_assert(!seat_answer()); /* the second message was not taken */
+	turn_both(5);
+	expect_given(1, 0);
+	expect(clients[0], "one\ntwo\n");
+	close_both();
+}
+END_TEST
+
+/*
+ * Whose deadline comes first goes first, whoever came first: the taker has them in a line by time,
+ * and many thousands that come in another order would cost it seconds.
+ */
+START_TEST(idle_ones_go_by_their_deadlines)
+{
+	const struct conn *conn, *before = NULL;
+	unsigned seen = 0;
+
+	open_both();
+	connect_some(0, MANY, "");
+	for (int i = 0; i < MANY; i++) {
+		ck_assert_int_eq(write(clients[i * 37 % MANY], "x\n", 2), 2);
+		turn_both(1);
+	}
+	seat_move(&giver, &taker, MSG_GIVE_ALL);
+	turn_both(10);
+	expect_given(MANY, 0);
+	TAILQ_FOREACH (conn, &seat_service(&taker, 0)->conns, in_service) {
+		ck_assert(before == NULL || before->wait.when <= conn->wait.when);
+		before = conn;
+		seen++;
+	}
+	ck_assert_uint_eq(seen, MANY);
+	close_both();
+}
+END_TEST
+
+/* However many have a request under way: the worker sleeps until one is answered. */
+START_TEST(waiting_costs_nothing)
+{
+	open_both();
+	seat_hold(&giver, 0);
+	connect_some(0, MANY, "one\n");
+	seat_move(&giver, &taker, MSG_GIVE_ALL);
+	turn_both(10);
+	ck_assert_uint_eq(count(&giver), MANY);
+	ck_assert(give_may_sleep(seat_worker(&giver)));
+	while (seat_answer())
+		turn_both(1);
+	turn_both(5);
+	expect_given(MANY, 0);
+	close_both();
+}
+END_TEST
+
+START_TEST(nobody_is_behind_those_who_wait)
+{
+	open_both();
+	seat_hold(&giver, 0);
+	connect_some(0, MANY, "one\n");
+	connect_some(1, 5, "");
+	seat_move(&giver, &taker, MSG_GIVE_ALL);
+	turn_both(10);
+	ck_assert_uint_eq(count(&taker), 5);
+	close_both();
+}
+END_TEST
+
+/* An order for a few is not held up by those of them who wait long: others may go. */
+START_TEST(an_order_for_a_few_ends)
+{
+	open_both();
+	seat_hold(&giver, 0);
+	connect_some(0, 10, "one\n");
+	connect_some(1, 20, "");
+	for (int i = 0; i < 4 && count(&taker) < 20; i++) {
+		struct msg_given given;
+
+		seat_move(&giver, &taker, 10);
+		for (int j = 0; j < 10 && seat_worker(&giver)->give != NULL; j++) {
+			turn_both(5);
+			give_tick(seat_worker(&giver));
+		}
+		turn_both(2);
+		ck_assert(seat_given(&giver, &given));
+	}
+	ck_assert_uint_eq(count(&taker), 20);
+	/* Nobody stays marked: who waited is served on. */
+	ck_assert_int_eq(write(clients[0], "two\n", 4), 4);
+	turn_both(2);
+	while (seat_answer())
+		turn_both(1);
+	turn_both(2);
+	expect(clients[0], "one\ntwo\n");
+	close_both();
+}
+END_TEST
+
+START_TEST(who_closes_is_not_waited_for)
+{
+	open_both();
+	seat_hold(&giver, 0);
+	connect_some(0, 3, "one\n");
+	connect_some(1, 3, "");
+	seat_move(&giver, &taker, 5);
+	turn_both(5);
+	ck_assert_uint_eq(count(&taker), 3);
+	ck_assert(shutdown(clients[0], SHUT_RDWR) == 0); /* it waited, and is in nobody's way */
+	turn_both(5);
+	ck_assert_uint_eq(count(&giver), 2);
+	while (seat_answer())
+		turn_both(2);
+	turn_both(5);
+	expect_given(5, 0);
+	close_both();
+}
+END_TEST
+
+/* ---- time ---- */
+
+/* Who sends a message slowly gets no more time by asking something else before it moves. */
+START_TEST(no_message_begins_anew)
+{
+	struct conn *conn;
+	uint64_t when;
+
+	open_both();
+	seat_hold(&giver, 0);
+	connect_some(0, 1, "one\ntw");
+	conn = seat_only(&giver, 0);
+	ck_assert_ptr_eq(conn->wait.line, &seat_service(&giver, 0)->messages);
+	when = conn->wait.when;
+	for (int i = 0; i < 3; i++) {
+		struct seat *from = i % 2 == 0 ? &giver : &taker,
+			    *to = i % 2 == 0 ? &taker : &giver;
+
+		seat_move(from, to, MSG_GIVE_ALL);
+		turn_both(3);
+		(void)seat_answer();
+		/* It sends on meanwhile. */
+		ck_assert_int_eq(write(clients[0], "o", 1), 1);
+		turn_both(5);
+		conn = seat_only(to, 0);
+		ck_assert_ptr_nonnull(conn);
+		ck_assert_ptr_eq(conn->wait.line, &seat_service(to, 0)->messages);
+		ck_assert_uint_eq(conn->wait.when, when);
+	}
+	close_both();
+}
+END_TEST
+
+/* Nor does one who is taken back, or who was only marked. */
+START_TEST(no_mark_begins_it_anew)
+{
+	struct conn *conn;
+	uint64_t when;
+
+	open_both();
+	seat_hold(&giver, 0);
+	connect_some(0, 1, "one\ntw");
+	conn = seat_only(&giver, 0);
+	when = conn->wait.when;
+	seat_move(&giver, &taker, MSG_GIVE_ALL);
+	turn_both(2);
+	ck_assert_int_eq(write(clients[0], "o", 1), 1);
+	turn_both(3);
+	give_stop(seat_worker(&giver));
+	turn_both(3);
+	expect_given(0, 1);
+	ck_assert_ptr_eq(conn->wait.line, &seat_service(&giver, 0)->messages);
+	ck_assert_uint_eq(conn->wait.when, when);
+	close_both();
+}
+END_TEST
+
+/* ---- channels that fail ---- */
+
+/* An errno that nobody thought of: what was not sent whole goes on here. */
+START_TEST(what_cannot_be_sent_stays)
+{
+	open_both();
+	connect_some(1, 3, "half a mess");
+	seat_move(&giver, &taker, MSG_GIVE_ALL);
+	seat_turn(&taker);
+	failing = EMSGSIZE;
+	succeeds = (unsigned)_i; /* heads and bytes in turn */
+	turn_both(10);
+	ck_assert_int_eq(failing, 0);
+	ck_assert_ptr_null(seat_worker(&giver)->give);
+	ck_assert_uint_eq(count(&giver) + count(&taker), 3);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(write(clients[i], "age\n", 4), 4);
+	turn_both(3);
+	for (int i = 0; i < 3; i++)
+		expect(clients[i], "half a message\n");
+	close_both();
+}
+END_TEST
+
+/* A taker that cannot say TAKEN does not take, and the giver hears so. */
+START_TEST(what_cannot_be_said_was_not_taken)
+{
+	open_both();
+	seat_hold(&giver, 0);
+	connect_some(0, 1, "one\n"); /* so that the giver does not end by itself */
+	connect_some(1, 1, "half a mess");
+	seat_move(&giver, &taker, MSG_GIVE_ALL);
+	seat_turn(&taker);
+	seat_turn(&giver);
+	failing = EMSGSIZE;
+	succeeds = 0;
+	seat_turn(&taker);
+	ck_assert_int_eq(failing, 0);
+	turn_both(5);
+	expect_given(0, 2);
+	ck_assert_uint_eq(count(&giver), 2);
+	ck_assert_int_eq(write(clients[1], "age\n", 4), 4);
+	turn_both(3);
+	expect(clients[1], "half a message\n");
+	close_both();
+}
+END_TEST
+
+START_TEST(a_full_channel_is_waited_for)
+{
+	open_both();
+	connect_some(1, 3, "half a mess");
+	seat_move(&giver, &taker, MSG_GIVE_ALL);
+	seat_turn(&taker);
+	failing = EAGAIN;
+	succeeds = (unsigned)_i;
+	turn_both(10);
+	expect_given(3, 0);
+	ck_assert_uint_eq(count(&taker), 3);
+	close_both();
+}
+END_TEST
+
+/* ---- what a taker may say ---- */
+
+/* The other end of the giver's channel is the test's own. */
+static int
+order_by_hand(void)
+{
+	int ends[2];
+
+	ck_assert_int_eq(chan_pair(ends), 0);
+	give_on_order(
+	    seat_worker(&giver), &(struct msg_give){.order = 7, .most = MSG_GIVE_ALL}, ends[1]);
+	return ends[0];
+}
+
+static void
+say(int channel, enum move_type type, uint32_t why, uint64_t number)
+{
+	struct move_answer answer = {.type = type, .why = why, .number = number};
+
+	ck_assert_int_eq(move_send(channel, &answer, sizeof(answer), -1), MOVE_OK);
+}
+
+/* Reads the head of the next connection; its descriptor is closed. */
+static enum move_result
+hear_head(int channel, struct move_head *head)
+{
+	static union move_packet packet;
+	enum move_result result;
+	size_t length;
+	int fd;
+
+	do
+		result = move_receive(channel, true, &packet, &length, &fd);
+	while (result == MOVE_OK && packet.type != MOVE_HEAD);
+	if (result == MOVE_OK)
+		close(fd);
+	*head = packet.head;
+	return result;
+}
+
+START_TEST(who_has_no_room_is_left_alone)
+{
+	struct move_head head;
+	int channel;
+
+	open_both();
+	connect_some(1, 3, "half a mess");
+	channel = order_by_hand();
+	say(channel, MOVE_CREDIT, 0, 1);
+	turn_both(1);
+	ck_assert_int_eq(hear_head(channel, &head), MOVE_OK);
+	say(channel, MOVE_REFUSED, MOVE_NOT_NOW, 0);
+	say(channel, MOVE_CREDIT, 0, 10);
+	turn_both(2);
+	/* It hears the end, and not the same question again. */
+	ck_assert_int_eq(hear_head(channel, &head), MOVE_ENDED);
+	close(channel);
+	turn_both(1);
+	expect_given(0, 3);
+	close_both();
+}
+END_TEST
+
+START_TEST(who_is_refused_for_good_is_asked_for_once)
+{
+	struct move_head head;
+	int channel;
+
+	open_both();
+	connect_some(1, 2, "half a mess");
+	channel = order_by_hand();
+	say(channel, MOVE_CREDIT, 0, 10);
+	turn_both(1);
+	ck_assert_int_eq(hear_head(channel, &head), MOVE_OK);
+	ck_assert_int_eq(hear_head(channel, &head), MOVE_OK);
+	say(channel, MOVE_REFUSED, MOVE_NEVER, 0);
+	say(channel, MOVE_TAKEN, 0, 1);
+	turn_both(2);
+	ck_assert_int_eq(hear_head(channel, &head), MOVE_ENDED);
+	close(channel);
+	turn_both(1);
+	expect_given(1, 0);
+	ck_assert_uint_eq(count(&giver), 1);
+	close_both();
+}
+END_TEST
+
+/* Of another version the taker knows nothing but that it refuses: it does not wait for the rest. */
+START_TEST(refused_before_it_is_whole)
+{
+	static char much[100000];
+	struct move_head head;
+	int channel, client;
+
+	open_both();
+	client = connect_one(1, "");
+	memset(much, 'x', sizeof(much));
+	for (size_t sent = 0; sent < 60000;) {
+		ssize_t n = write(client, much, 60000 - sent);
+
+		sent += n > 0 ? (size_t)n : 0;
+		turn_both(1);
+	}
+	channel = order_by_hand();
+	/* So little room that it takes the head and one piece. */
+	ck_assert_int_eq(setsockopt(channel, SOL_SOCKET, SO_RCVBUF, &(int){0}, sizeof(int)), 0);
+	say(channel, MOVE_CREDIT, 0, 2);
+	failing = EAGAIN;
+	succeeds = 1;
+	seat_turn(&giver);
+	ck_assert_int_eq(failing, 0);
+	ck_assert_int_eq(hear_head(channel, &head), MOVE_OK);
+	say(channel, MOVE_REFUSED, MOVE_NEVER, 0);
+	turn_both(3);
+	ck_assert_int_eq(hear_head(channel, &head), MOVE_ENDED);
+	close(channel);
+	turn_both(2);
+	expect_given(0, 0); /* it stays */
+	ck_assert_uint_eq(count(&giver), 1);
+	close_both();
+}
+END_TEST
+
+START_TEST(lies_are_not_believed)
+{
+	struct move_head head;
+	int channel;
+
+	open_both();
+	connect_some(1, 2, "half a mess");
+	channel = order_by_hand();
+	say(channel, MOVE_CREDIT, 0, 1);
+	turn_both(1);
+	ck_assert_int_eq(hear_head(channel, &head), MOVE_OK);
+	switch (_i) {
+	case 0:
+		say(channel, MOVE_TAKEN, 0, 1); /* which was never sent */
+		break;
+	case 1:
+		say(channel, MOVE_CREDIT, 0, UINT64_MAX);
+		break;
+	default:
+		say(channel, MOVE_TAKEN, 0, 0);
+		say(channel, MOVE_TAKEN, 0, 0);
+		break;
+	}
+	turn_both(1);
+	close(channel);
+	/* What it may have taken it keeps: nobody owns one twice. */
+	expect_given(_i == 2, 1);
+	close_both();
+}
+END_TEST
+
+/* A second order while one is carried out: nothing comes of it, and the first goes on. */
+START_TEST(one_order_at_a_time)
+{
+	struct msg_given given;
+	int channel;
+
+	open_both();
+	seat_hold(&giver, 0);
+	connect_some(0, 1, "one\n");
+	seat_move(&giver, &taker, MSG_GIVE_ALL);
+	turn_both(2);
+	channel = order_by_hand();
+	ck_assert(seat_given(&giver, &given));
+	ck_assert_uint_eq(given.order, 7);
+	ck_assert_uint_eq(given.moved, 0);
+	ck_assert_uint_eq(given.rest, 1);
+	close(channel);
+	ck_assert(seat_answer());
+	turn_both(5);
+	expect_given(1, 0);
+	close_both();
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("give");
+	TCase *tcase = tcase_create("give");
+
+	tcase_set_timeout(tcase, 20);
+	tcase_add_test(tcase, all_go);
+	tcase_add_test(tcase, so_many_go);
+	tcase_add_test(tcase, who_asks_goes_with_the_answer);
+	tcase_add_test(tcase, idle_ones_go_by_their_deadlines);
+	tcase_add_test(tcase, waiting_costs_nothing);
+	tcase_add_test(tcase, nobody_is_behind_those_who_wait);
+	tcase_add_test(tcase, an_order_for_a_few_ends);
+	tcase_add_test(tcase, who_closes_is_not_waited_for);
+	tcase_add_test(tcase, no_message_begins_anew);
+	tcase_add_test(tcase, no_mark_begins_it_anew);
+	tcase_add_loop_test(tcase, what_cannot_be_sent_stays, 0, 6);
+	tcase_add_test(tcase, what_cannot_be_said_was_not_taken);
+	tcase_add_loop_test(tcase, a_full_channel_is_waited_for, 0, 6);
+	tcase_add_test(tcase, who_has_no_room_is_left_alone);
+	tcase_add_test(tcase, who_is_refused_for_good_is_asked_for_once);
+	tcase_add_test(tcase, refused_before_it_is_whole);
+	tcase_add_loop_test(tcase, lies_are_not_believed, 0, 3);
+	tcase_add_test(tcase, one_order_at_a_time);
+	suite_add_tcase(suite, tcase);
+	return help_run(suite);
+}
