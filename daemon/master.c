@@ -69,7 +69,8 @@ master_scale(struct master *master, int more)
 	struct generation *current = master->current;
 	unsigned workers = current->wanted + (unsigned)more;
 
-	if (master->stop.phase != STOP_NONE || !generation_may_have(current, workers)) {
+	if (master->stop.phase != STOP_NONE || upgrade_is_busy(&master->upgrade) ||
+	    !generation_may_have(current, workers)) {
 		log_warnx("there are %u workers, from 1 to %u there may be", current->wanted,
 		    generation_most(current));
 		return;

@@ -138,6 +138,9 @@ order_scale(void *arg, const json_t *request, struct control_ask *ask)
 	const json_t *instances = json_object_get(request, "instances");
 
 	(void)ask;
+	/* The next image is about to count by itself. */
+	if (upgrade_is_busy(&((struct master *)arg)->upgrade))
+		return control_error("an upgrade is under way");
 	if (workers != NULL && service == NULL && instances == NULL)
 		return order_scale_workers(arg, json_integer_value(workers));
 	if (workers == NULL && service != NULL && instances != NULL)

@@ -234,18 +234,27 @@ upgrade_find_noise(const struct master *master)
 {
 	const struct generation *current = master->current;
 
+	if (listing_is_busy(master->listing))
+		return "connections are being listed";
+	for (unsigned i = 0; i < current->slot_count; i++)
+		if (current->slots[i].giving)
+			return "connections are moving";
+	/* A binary whose workers do not become ready cannot wait until they are. */
+	if (master->upgrade.phase == UPGRADE_RETURNING)
+		return NULL;
 	if (!generation_all_ready(current))
 		return "a worker is not ready";
 	if (master->guardian.pid == 0)
 		return "the guardian is not there";
 	if (master_is_damaged(master))
 		return "a pool is being made anew";
-	if (listing_is_busy(master->listing))
-		return "connections are being listed";
-	for (unsigned i = 0; i < current->slot_count; i++)
-		if (current->slots[i].giving)
-			return "connections are moving";
 	return NULL;
+}
+
+bool
+upgrade_is_quiet(const struct master *master)
+{
+	return !upgrade_is_blocked(master) && upgrade_find_noise(master) == NULL;
 }
 
 /* Whether a program is about to be ready; one in a crash loop is not worth the time. */
@@ -292,10 +301,10 @@ upgrade_leave_now(struct master *master)
 	struct upgrade *upgrade = &master->upgrade;
 	char why[UPGRADE_WHY_MAX];
 
-	if (upgrade_is_same_file(upgrade->binary, &upgrade->file))
-		upgrade_leave(master, why, sizeof(why));
-	else
+	if (!upgrade_is_same_file(upgrade->binary, &upgrade->file))
 		snprintf(why, sizeof(why), "%s: was changed during the upgrade", upgrade->binary);
+	else if (upgrade_leave(master, why, sizeof(why)))
+		return;
 	upgrade_refuse(master, why);
 }
 
@@ -326,7 +335,9 @@ upgrade_wait(struct master *master, uint64_t now)
 	} else {
 		upgrade_leave_now(master);
 	}
-	return upgrade->limit != 0 ? upgrade->limit : MASTER_NEVER;
+	if (upgrade->phase == UPGRADE_IDLE)
+		return MASTER_NEVER;
+	return upgrade->phase == UPGRADE_LEAVING ? now + UPGRADE_LOOK : upgrade->limit;
 }
 
 /* ---- the rehearsal ---- */
@@ -366,9 +377,8 @@ upgrade_return(struct master *master)
 	struct upgrade *upgrade = &master->upgrade;
 	char why[UPGRADE_WHY_MAX], *text;
 
-	if (upgrade_is_blocked(master))
+	if (!upgrade_is_quiet(master) || upgrade_go_back(master, why, sizeof(why)))
 		return;
-	upgrade_go_back(master, why, sizeof(why));
 	/* The old workers serve on, whoever their master is. */
 	text = mem_printf("%s; and the old binary cannot go on: %s", upgrade->why, why);
 	upgrade_refuse(master, text);

@@ -97,6 +97,8 @@ void upgrade_failed(struct master *master, char *why);
 
 /* ---- between the upgrade's own files ---- */
 
+/* Whether nothing is on its way that another image could not know of. */
+bool upgrade_is_quiet(const struct master *master);
 /* We are the new binary: its workers are started. */
 void upgrade_prove(struct master *master);
 /* It came to nothing, and this binary goes on: who waits is told. */
@@ -106,10 +108,13 @@ void upgrade_refuse(struct master *master, const char *why);
 
 /* The state with our own part, in a memfd that the caller closes; -1 and a sentence in `why`. */
 int upgrade_write_state(struct master *master, char *why, size_t why_size);
-/* Executes the new binary, or the old one again. Returns only when that cannot be, with a sentence
- * in `why`; then all is as before. */
-void upgrade_leave(struct master *master, char *why, size_t why_size);
-void upgrade_go_back(struct master *master, char *why, size_t why_size);
+/*
+ * Executes the new binary, or the old one again. Returns only when that was not to be, and all is
+ * as before: true when something came in between, which may have ended the upgrade; call it again
+ * in a later turn. Else it has failed, with a sentence in `why`.
+ */
+bool upgrade_leave(struct master *master, char *why, size_t why_size);
+bool upgrade_go_back(struct master *master, char *why, size_t why_size);
 /* What the hidden options say. */
 enum upgrade_way { UPGRADE_NOT, UPGRADE_REHEARSE, UPGRADE_RESUME, UPGRADE_RETURN };
 

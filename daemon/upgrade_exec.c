@@ -23,6 +23,7 @@
 #include <unistd.h>
 
 #define UPGRADE_NUMBERS 32 /* bytes of two numbers */
+#define UPGRADE_ROUNDS  3  /* of the event loop, in which everything is heard that was caught */
 
 static const char *const upgrade_ways[] = {
     [UPGRADE_REHEARSE] = "--rehearse",
@@ -39,7 +40,6 @@ upgrade_save(struct master *master)
 	const struct upgrade *upgrade = &master->upgrade;
 	bool returns = upgrade->phase == UPGRADE_RETURNING;
 
-	json_decref(master->guest.upgrade);
 	master->guest.upgrade = json_pack("{s:s, s:s?, s:s?, s:I, s:i, s:i, s:s?, s:b}", "writer",
 	    PACKAGE_VERSION, "binary", returns ? upgrade->before_binary : upgrade->start.binary,
 	    "next", returns ? upgrade->start.binary : upgrade->binary, "begun",
@@ -48,11 +48,22 @@ upgrade_save(struct master *master)
 	    master->reload.again);
 }
 
+static void
+upgrade_forget(struct master *master)
+{
+	json_decref(master->guest.upgrade);
+	master->guest.upgrade = NULL;
+}
+
 int
 upgrade_write_state(struct master *master, char *why, size_t why_size)
 {
+	int state;
+
 	upgrade_save(master);
-	return state_write(master, why, why_size);
+	state = state_write(master, why, why_size);
+	upgrade_forget(master);
+	return state;
 }
 
 static char *
@@ -94,6 +105,7 @@ upgrade_load(struct master *master, enum upgrade_way way, char *why, size_t why_
 	master->guest.asks = NULL;
 	master->guest.ask_count = 0;
 	master->reload.again = json_is_true(json_object_get(saved, "reload"));
+	upgrade_forget(master);
 	return true;
 }
 
@@ -147,17 +159,34 @@ upgrade_execute(const struct upgrade_image *image)
 	errno = saved;
 }
 
-/* The next image gets the present state. Returns only when that cannot be; then all is as before.
+/*
+ * What was caught already is in the event loop's own memory: it is heard now, or never. Signals
+ * that come later are delivered to the next image.
  */
 static void
+upgrade_hear_all(struct master *master)
+{
+	for (int i = 0; i < UPGRADE_ROUNDS; i++)
+		event_base_loop(master->base, EVLOOP_ONCE | EVLOOP_NONBLOCK);
+}
+
+/*
+ * The next image gets the present state. True when this is no moment for it any more; else it has
+ * failed, and all is as before.
+ */
+static bool
 upgrade_hand_over(struct master *master, struct upgrade_image *image, char *why, size_t why_size)
 {
+	enum upgrade_phase phase = master->upgrade.phase;
 	sigset_t all, before;
+	bool is_quiet;
 
 	log_flush();
 	sigfillset(&all);
 	sigprocmask(SIG_SETMASK, &all, &before);
-	image->state = upgrade_write_state(master, why, why_size);
+	upgrade_hear_all(master);
+	is_quiet = master->upgrade.phase == phase && upgrade_is_quiet(master);
+	image->state = is_quiet ? upgrade_write_state(master, why, why_size) : -1;
 	if (image->state >= 0) {
 		state_keep_fds(image->state, true);
 		upgrade_execute(image);
@@ -166,9 +195,10 @@ upgrade_hand_over(struct master *master, struct upgrade_image *image, char *why,
 		close(image->state);
 	}
 	sigprocmask(SIG_SETMASK, &before, NULL);
+	return !is_quiet;
 }
 
-void
+bool
 upgrade_leave(struct master *master, char *why, size_t why_size)
 {
 	struct upgrade *upgrade = &master->upgrade;
@@ -179,7 +209,7 @@ upgrade_leave(struct master *master, char *why, size_t why_size)
 	    .words = upgrade->start.words};
 
 	log_info("upgrade: executing %s", upgrade->binary);
-	upgrade_hand_over(master, &image, why, why_size);
+	return upgrade_hand_over(master, &image, why, why_size);
 }
 
 /* The reason travels in a file in memory: it is no part of any state. -1 with errno. */
@@ -196,7 +226,7 @@ upgrade_write_reason(const char *reason)
 	return -1;
 }
 
-void
+bool
 upgrade_go_back(struct master *master, char *why, size_t why_size)
 {
 	struct upgrade *upgrade = &master->upgrade;
@@ -205,14 +235,16 @@ upgrade_go_back(struct master *master, char *why, size_t why_size)
 	    .binary = upgrade->before,
 	    .other = upgrade_write_reason(upgrade->why),
 	    .words = upgrade->start.words};
+	bool again;
 
 	if (image.other < 0) {
 		snprintf(why, why_size, "no file for the reason: %s", strerror(errno));
-		return;
+		return false;
 	}
 	log_info("upgrade: executing %s again", upgrade->before_binary);
-	upgrade_hand_over(master, &image, why, why_size);
+	again = upgrade_hand_over(master, &image, why, why_size);
 	close(image.other);
+	return again;
 }
 
 /* ---- arriving ---- */

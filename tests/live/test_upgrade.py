@@ -310,6 +310,18 @@ def test_a_stopping_daemon_refuses(start):
     daemon.wait_exit()
 
 
+def test_who_may_name_a_binary(start, folder, root):
+    """Who may order an upgrade may not for that have any program executed by root."""
+    daemon = start({"upper": pool(UPPER)}, {"user": "nobody"})
+    ctl = [harness.BUILD / "hostlerctl", "--socket", daemon.control_path, "upgrade"]
+    done = subprocess.run([*ctl, "--binary", wrapped(folder)], capture_output=True, text=True,
+                          user="nobody", timeout=30)
+    assert done.returncode == 1 and "only root, and the user that hostlerd runs as" in done.stderr
+    done = subprocess.run(ctl, capture_output=True, text=True, user="nobody", timeout=30)
+    assert done.returncode == 0, done.stderr
+    settled(daemon)
+
+
 def test_systemd_hears_of_it(start, folder, ear):
     daemon = start({"upper": pool(UPPER)}, env={"NOTIFY_SOCKET": str(folder / "notify")})
     ear.hear_until("READY")
@@ -423,14 +435,18 @@ def kinds(pid):
 
 def test_descriptors_do_not_pile_up(start, folder):
     daemon = start({"upper": pool(UPPER, instances=2), "e": echo()})
+    operator = harness.Control(daemon.control_path)
     upgraded(daemon)
+    for _ in range(2):  # who was closed before these answers is gone
+        assert operator.request("version")["ok"]
     before = kinds(daemon.pid)
     upgraded(daemon)
     came_back(daemon, harness.odd_hostlerd(folder, "workers-die"), "exit status 7")
     came_back(daemon, harness.odd_hostlerd(folder, "rejects-late"), "odd")
     upgraded(daemon)
-    wait_for(lambda: kinds(daemon.pid) == before,
+    wait_for(lambda: operator.request("version")["ok"] and kinds(daemon.pid) == before,
              f"as many descriptors: {kinds(daemon.pid)}, before {before}")
+    operator.close()
 
 
 def test_a_reload_ordered_meanwhile_follows(start):
@@ -445,13 +461,14 @@ def test_a_reload_ordered_meanwhile_follows(start):
     assert daemon.service("e")["max_connections"] == 7
 
 
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("delay", [0, 0.005, 0.01, 0.02, 0.03, 0.05])
-def test_kill_of_the_master_at_any_time(start, delay):
+def test_an_end_at_any_time(start, delay, number):
     daemon = start({"upper": pool(UPPER, instances=2)})
-    daemon.exit_expected = -signal.SIGKILL
+    daemon.exit_expected = -number if number == signal.SIGKILL else 0
     daemon.send_signal(signal.SIGUSR2)
     time.sleep(delay)  # whatever it is doing then
-    daemon.send_signal(signal.SIGKILL)
+    daemon.send_signal(number)
     daemon.wait_exit()
     daemon.check_nothing_left()
     again = start({"upper": pool(UPPER)}, control=daemon.control_path)
