@@ -488,7 +488,8 @@ def test_a_broken_script_is_noticed_beside_healthy_siblings(start, folder):
     script = folder / "up.py"
     good = (harness.PROGRAMS / "upper.py").read_text()
     script.write_text(good)
-    daemon = start({"up": pool(f"{sys.executable} -IS {script}", instances=4)})
+    daemon = start({"up": pool(f"{sys.executable} -IS {script}", instances=4,
+                                concurrency=1)})
     swarm = Swarm(daemon.address(), 16)
     swarm.start()
     swarm.wait_round()
