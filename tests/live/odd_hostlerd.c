@@ -2,7 +2,7 @@
  * A hostlerd with something odd about it, to upgrade to. What that is, the name of its file says:
  *
  * rejects        reads no state at all
- * rejects-late   reads it in the rehearsal, and not when it is to go on
+ * rejects-late   reads it in the rehearsal, and not to its end when it is to go on
  * workers-die    its workers end before they are READY, but for the trial worker
  * workers-hang   they are never READY
  * trial-dies     the trial worker ends before it is READY
@@ -10,6 +10,7 @@
  *
  * The linker puts these functions in front of the real ones (--wrap).
  */
+#include "common/record.h"
 #include "daemon/master.h"
 #include "daemon/state.h"
 
@@ -20,10 +21,14 @@
 
 bool __real_state_load(struct master *master, int state, char *why, size_t why_size);
 bool __wrap_state_load(struct master *master, int state, char *why, size_t why_size);
+bool __real_notify_load(const json_t *saved, struct record_reader *reader);
+bool __wrap_notify_load(const json_t *saved, struct record_reader *reader);
 int __real_worker_main(const struct worker_start *start);
 int __wrap_worker_main(const struct worker_start *start);
 struct pool *__real_pool_open(int fd, const struct pool_shape *shape, bool is_trial);
 struct pool *__wrap_pool_open(int fd, const struct pool_shape *shape, bool is_trial);
+
+static bool odd_is_late;
 
 static bool
 odd_is(const char *name)
@@ -34,7 +39,8 @@ odd_is(const char *name)
 bool
 __wrap_state_load(struct master *master, int state, char *why, size_t why_size)
 {
-	if (!odd_is("rejects") && (!odd_is("rejects-late") || master->rehearsal))
+	odd_is_late = odd_is("rejects-late") && !master->rehearsal;
+	if (!odd_is("rejects"))
 		return __real_state_load(master, state, why, why_size);
 	snprintf(why, why_size, "the state is odd");
 	return false;
@@ -50,6 +56,15 @@ __wrap_worker_main(const struct worker_start *start)
 	while (odd_is("workers-hang") && !start->is_trial)
 		pause();
 	return __real_worker_main(start);
+}
+
+/* The last thing that is read. */
+bool
+__wrap_notify_load(const json_t *saved, struct record_reader *reader)
+{
+	if (odd_is_late)
+		return record_fail(reader, "the state is odd");
+	return __real_notify_load(saved, reader);
 }
 
 struct pool *

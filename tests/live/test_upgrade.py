@@ -263,25 +263,34 @@ def test_run_without_a_file(launch):
 def test_what_was_set_by_hand_stays(start):
     daemon = start({"upper": pool(UPPER, instances="1..4")}, {"log_level": "info"})
     assert daemon.request("scale", workers=3)["ok"]
-    assert daemon.request("scale", service="upper", instances=3)["ok"]
+    assert daemon.request("scale", service="upper", instances=6)["ok"]
     assert daemon.request("verbose", level="debug")["ok"]
+    daemon.wait_service(lambda s: len(s["instances"]) == 6, "six instances")
     daemon.wait_full()
     upgraded(daemon)
-    daemon.wait_full()
-    assert len(daemon.worker_pids()) == 3 and len(daemon.instance_pids()) == 3
+    assert len(daemon.worker_pids()) == 3
+    assert daemon.service()["wanted"] == 6 and len(daemon.instance_pids()) == 6
     assert daemon.request("verbose", level="debug")["was"] == "debug"
     daemon.reload()
     daemon.wait_status(lambda s: len([w for w in s["workers"] if w["pid"]]) == 2, "two workers")
     assert daemon.request("verbose", level="info")["was"] == "info"
 
 
-def test_a_crash_loop_is_not_waited_for(start):
-    daemon = start({"upper": pool(UPPER), "bad": pool("/bin/false")}, wait="running")
-    daemon.wait_service(lambda s: s["state"] == "backing off", "a crash loop", "bad")
+def test_a_crash_loop_is_not_waited_for(start, folder):
+    count = folder / "count"
+    count.touch()
+    bad = script(folder, f"[ $(wc -l <{count}) -ge 2 ] && exec sleep 1000; echo >>{count}; exit 1")
+    daemon = start({"upper": pool(UPPER), "bad": pool(bad, ready="line", start_timeout="1m")},
+                   wait="running")
+    daemon.wait_service(lambda s: s["instances"][0]["starts"] == 3, "a third try", "bad")
+    before = daemon.instances("bad")
+    assert before[0]["state"] == "starting"
     reply = upgrade(daemon)
     assert reply["ok"] and reply["took"] < 4, reply
     settled(daemon)
-    daemon.wait_service(lambda s: s["state"] == "backing off", "a crash loop", "bad")
+    assert daemon.instances("bad")[0]["pid"] == before[0]["pid"]
+    os.kill(before[0]["pid"], signal.SIGKILL)
+    daemon.wait_service(lambda s: s["state"] == "backing off", "the crash loop goes on", "bad")
 
 
 def test_it_waits_for_a_reload(start):
