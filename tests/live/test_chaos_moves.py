@@ -1,6 +1,7 @@
 """kill -9 of workers while connections move between them: each has one owner, whoever dies."""
 
 import collections
+import contextlib
 import os
 import random
 import select
@@ -106,24 +107,28 @@ class Killer:
     def __init__(self, daemon, dice):
         self.daemon, self.dice, self.deaths, self.kinds = daemon, dice, [], collections.Counter()
 
-    def kill(self, before):
-        """One of any generation, and any part in a move. `before`: who there was before a reload."""
-        pids = owners.worker_pids(self.daemon)
-        pid = self.dice.choice(pids)
-        kind = "settled" if not before else "old" if pid in before else "new"
+    def choose(self, giver):
+        """Who dies: as a rule anybody, as often as not the one who gives."""
+        if giver and self.dice.random() < 0.5:
+            return giver
+        return self.dice.choice(owners.worker_pids(self.daemon))
+
+    def kill(self, pid, kind):
+        """It may be at anything; False when it has ended."""
         held = None
         if self.dice.random() < 0.7:
             if not owners.stop(pid):
-                return
+                return False
             held = owners.held_by(pid)
         when = time.monotonic()
         try:
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
-            return
+            return False
         self.deaths.append((when, pid, held))
         self.kinds[kind] += 1
         harness.wait_for(lambda: not harness.exists(pid), f"the end of {pid}")
+        return True
 
     def check(self, lost):
         """Whatever was lost was held by the one who died last before."""
@@ -134,6 +139,20 @@ class Killer:
             # Without an inode it had never been answered: it broke before anybody could look.
             assert held is None or inode is None or inode in held, (
                 f"{inode} was lost {when - began:.3f} s after the end of {pid}, which did not hold it")
+
+
+def wait_for_reload(daemon, reloads):
+    """Without a pause between two looks: moves begin at once, and last a few milliseconds."""
+    end = time.monotonic() + 10 * harness.SCALE
+    while daemon.log().count("reload: generation") < reloads:
+        assert time.monotonic() < end, "a reload that does not end"
+
+
+def pause(seconds):
+    """Exactly so long: where a move is when somebody dies is left to chance, not to the machine."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        pass
 
 
 def records_of(path):
@@ -168,12 +187,20 @@ def test_kills_amid_reloads(start, folder):
         for keeper in dice.sample(keepers, 4):
             keeper.go_on()
         before = owners.worker_pids(daemon) if number % 2 == 0 else []
+        held = dice.choice(before) if before and dice.random() < 0.7 else None
         if before:
             daemon.configure({"e": {"pipeline": 2 + number}})
+            if held:
+                owners.stop(held)  # it cannot give before the test lets it
             daemon.send_signal(signal.SIGHUP)
-            harness.wait_for(lambda: set(owners.worker_pids(daemon)) - set(before), "new workers")
-        time.sleep(dice.random() * 0.04)  # into the reload, or its moves, or behind them
-        killer.kill(before)
+            wait_for_reload(daemon, number // 2 + 1)
+        victim = killer.choose(held)
+        if held:
+            os.kill(held, signal.SIGCONT)
+            pause(dice.random() * 0.0015)  # from before the first packet until behind the last
+        kind = "settled" if not before else "old" if victim in before else "new"
+        if not killer.kill(victim, kind):
+            killer.kill(killer.choose(None), "after")
         if number % 5 == 4:
             owners.wait_one_owner(daemon, inodes)
         harness.wait_for(lambda: time.monotonic() >= began + PACE, "its turn")
@@ -215,7 +242,8 @@ def test_the_next_worker_serves_at_once(start):
             daemon.configure({"e": {"pipeline": 2 + number}})
             daemon.send_signal(signal.SIGHUP)
         for pid in owners.worker_pids(daemon):
-            os.kill(pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has given all and ended
+                os.kill(pid, signal.SIGKILL)
         began = time.monotonic()
         # The kernel completes the connection; who is there next accepts it and answers.
         while True:
