@@ -22,10 +22,8 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The next one of each service, which has them in the order of their age. */
 struct listing {
 	struct worker *worker; /* borrows */
-	struct conn **next;    /* owns */
 	struct buf text;       /* owns */
 };
 
@@ -95,38 +93,33 @@ listing_add(struct listing *listing, const struct conn *conn)
 
 /* ---- all of them ---- */
 
-/* Takes the oldest one that was not taken yet, or NULL. */
-static const struct conn *
-listing_take(struct listing *listing)
+static int
+listing_compare(const void *a, const void *b)
 {
-	struct conn **oldest = NULL;
-	const struct conn *conn;
+	const struct conn *const *x = a, *const *y = b;
 
-	for (unsigned i = 0; i < listing->worker->start->conf->service_count; i++) {
-		struct conn **next = &listing->next[i];
-
-		if (*next != NULL && (oldest == NULL || (*next)->since < (*oldest)->since))
-			oldest = next;
-	}
-	if (oldest == NULL)
-		return NULL;
-	conn = *oldest;
-	*oldest = TAILQ_NEXT(conn, in_service);
-	return conn;
+	return ((*x)->since > (*y)->since) - ((*x)->since < (*y)->since);
 }
 
+/* Connections that moved here are among younger ones: only the ages tell the order. */
 static void
 listing_collect(struct listing *listing, unsigned most)
 {
-	unsigned services = listing->worker->start->conf->service_count;
-	const struct conn *conn;
+	const struct worker *worker = listing->worker;
+	const struct conn **all = mem_alloc(worker->open + 1, sizeof(*all));
+	unsigned count = 0;
 
-	listing->next = mem_alloc(services + 1, sizeof(struct conn *));
-	for (unsigned i = 0; i < services; i++)
-		listing->next[i] = TAILQ_FIRST(&listing->worker->services[i].conns);
-	for (unsigned i = 0; i < most && (conn = listing_take(listing)) != NULL; i++)
-		listing_add(listing, conn);
-	free(listing->next);
+	for (unsigned i = 0; i < worker->start->conf->service_count; i++) {
+		const struct conn *conn;
+
+		TAILQ_FOREACH (conn, &worker->services[i].conns, in_service)
+			if (count < worker->open)
+				all[count++] = conn;
+	}
+	qsort(all, count, sizeof(*all), listing_compare);
+	for (unsigned i = 0; i < count && i < most; i++)
+		listing_add(listing, all[i]);
+	free(all);
 }
 
 /* Returns how much of the text is in the file. */
