@@ -159,9 +159,33 @@ def records_of(path):
     return set(path.read_bytes().split(b"\n"))
 
 
+def amid_a_reload(daemon, killer, before, number):
+    """Orders one, and returns who is to die when moves have begun."""
+    held = killer.dice.choice(before) if killer.dice.random() < 0.7 else None
+    daemon.configure({"e": {"pipeline": 2 + number}})
+    if held:
+        owners.stop(held)  # it cannot give before the test lets it
+    daemon.send_signal(signal.SIGHUP)
+    wait_for_reload(daemon, number // 2 + 1)
+    victim = killer.choose(held)
+    if held:
+        os.kill(held, signal.SIGCONT)
+        pause(killer.dice.random() * 0.0015)  # from before the first packet until behind the last
+    return victim
+
+
+def amid_an_upgrade(daemon, killer, before, number):
+    """Anywhere from the order until all is done; it may fail by that, and go back."""
+    daemon.send_signal(signal.SIGUSR2)
+    pause(killer.dice.random() * 0.04)
+    return killer.choose(None)
+
+
 @pytest.mark.slow
 @pytest.mark.bound(150)
-def test_kills_amid_reloads(start, folder):
+@pytest.mark.parametrize("deed, kills", [(amid_a_reload, KILLS), (amid_an_upgrade, KILLS // 2)],
+                         ids=["reload", "upgrade"])  # fmt: skip
+def test_kills_amid(start, folder, deed, kills):
     seed = int(os.environ.get("HOSTLER_SEED", random.randrange(1 << 32)))
     print(f"HOSTLER_SEED={seed}")
     dice = random.Random(seed)
@@ -182,22 +206,12 @@ def test_kills_amid_reloads(start, folder):
         return swarm.inodes() | reporters.inodes() | {
             keeper.inode for keeper in keepers if keeper.is_open()}
 
-    for number in range(KILLS):
+    for number in range(kills):
         began = time.monotonic()
         for keeper in dice.sample(keepers, 4):
             keeper.go_on()
         before = owners.worker_pids(daemon) if number % 2 == 0 else []
-        held = dice.choice(before) if before and dice.random() < 0.7 else None
-        if before:
-            daemon.configure({"e": {"pipeline": 2 + number}})
-            if held:
-                owners.stop(held)  # it cannot give before the test lets it
-            daemon.send_signal(signal.SIGHUP)
-            wait_for_reload(daemon, number // 2 + 1)
-        victim = killer.choose(held)
-        if held:
-            os.kill(held, signal.SIGCONT)
-            pause(dice.random() * 0.0015)  # from before the first packet until behind the last
+        victim = deed(daemon, killer, before, number) if before else killer.choose(None)
         kind = "settled" if not before else "old" if victim in before else "new"
         if not killer.kill(victim, kind):
             killer.kill(killer.choose(None), "after")
@@ -221,7 +235,7 @@ def test_kills_amid_reloads(start, folder):
     for keeper in keepers:
         killer.check(keeper.lost)
         keeper.client.close()
-    assert swarm.right > 20 * KILLS and len(reporters.acknowledged) > 20 * KILLS
+    assert swarm.right > 20 * kills and len(reporters.acknowledged) > 20 * kills
     missing = reporters.acknowledged - records_of(spool / "records")
     assert not missing, f"{len(missing)} acknowledged records of {len(reporters.acknowledged)}"
     # Nothing stays behind in those who live.
