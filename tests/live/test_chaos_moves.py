@@ -255,10 +255,10 @@ def test_the_next_worker_serves_at_once(start):
         if number % 2:
             daemon.configure({"e": {"pipeline": 2 + number}})
             daemon.send_signal(signal.SIGHUP)
-        for pid in owners.worker_pids(daemon):
+        pids, began = owners.worker_pids(daemon), time.monotonic()
+        for pid in pids:
             with contextlib.suppress(ProcessLookupError):  # it has given all and ended
                 os.kill(pid, signal.SIGKILL)
-        began = time.monotonic()
         # The kernel completes the connection; who is there next accepts it and answers.
         while True:
             client = harness.Client(address)
