@@ -13,6 +13,7 @@
 #include "daemon/master.h"
 #include "daemon/notify.h"
 #include "daemon/state.h"
+#include "daemon/status.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -44,9 +45,9 @@ upgrade_phase_name(enum upgrade_phase phase)
 json_t *
 upgrade_status(const struct upgrade *upgrade)
 {
-	return json_pack("{s:s, s:s?, s:i, s:i, s:s?}", "state", upgrade_phase_name(upgrade->phase),
-	    "binary", upgrade->start.binary, "count", (int)upgrade->count, "failed",
-	    (int)upgrade->failed, "last_error", upgrade->last_error);
+	return json_pack("{s:s, s:o, s:i, s:i, s:o}", "state", upgrade_phase_name(upgrade->phase),
+	    "binary", status_text(upgrade->start.binary), "count", (int)upgrade->count, "failed",
+	    (int)upgrade->failed, "last_error", status_text(upgrade->last_error));
 }
 
 static void
@@ -134,10 +135,10 @@ upgrade_proven(struct master *master)
 	free(upgrade->last_error);
 	upgrade->last_error = NULL;
 	notify_reloaded();
-	upgrade_reply(
-	    upgrade, json_pack("{s:s, s:s, s:s?, s:i, s:f}", "version", PACKAGE_VERSION, "before",
-			 upgrade->before_version, "binary", upgrade->start.binary, "generation",
-			 (int)master->current->number, "took", took));
+	upgrade_reply(upgrade,
+	    json_pack("{s:s, s:o, s:o, s:i, s:f}", "version", PACKAGE_VERSION, "before",
+		status_text(upgrade->before_version), "binary", status_text(upgrade->start.binary),
+		"generation", (int)master->current->number, "took", took));
 	upgrade_end(upgrade);
 }
 

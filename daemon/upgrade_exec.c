@@ -9,6 +9,7 @@
 
 #include "common/log.h"
 #include "common/mem.h"
+#include "common/record.h"
 #include "daemon/master.h"
 #include "daemon/state.h"
 
@@ -33,19 +34,29 @@ static const char *const upgrade_ways[] = {
 
 /* ---- what of it travels ---- */
 
+static const struct record_field upgrade_fields[] = {
+    RECORD_FIELD(struct upgrade, begun, NUMBER, 0),
+    RECORD_FIELD(struct upgrade, count, NUMBER, INT32_MAX),
+    RECORD_FIELD(struct upgrade, failed, NUMBER, INT32_MAX),
+    RECORD_FIELD(struct upgrade, last_error, STRING, 0),
+    RECORD_END,
+};
+
 /* "binary" is the path of who wrote it, or comes back; "next" that of the other one. */
 static void
 upgrade_save(struct master *master)
 {
 	const struct upgrade *upgrade = &master->upgrade;
 	bool returns = upgrade->phase == UPGRADE_RETURNING;
+	const char *ours = upgrade->start.binary;
+	json_t *saved = json_object();
 
-	master->guest.upgrade = json_pack("{s:s, s:s?, s:s?, s:I, s:i, s:i, s:s?, s:b}", "writer",
-	    PACKAGE_VERSION, "binary", returns ? upgrade->before_binary : upgrade->start.binary,
-	    "next", returns ? upgrade->start.binary : upgrade->binary, "begun",
-	    (json_int_t)upgrade->begun, "count", (int)upgrade->count, "failed",
-	    (int)upgrade->failed, "last_error", upgrade->last_error, "reload",
-	    master->reload.again);
+	record_put(saved, upgrade_fields, upgrade);
+	json_object_set_new(saved, "writer", record_text(PACKAGE_VERSION));
+	json_object_set_new(saved, "binary", record_text(returns ? upgrade->before_binary : ours));
+	json_object_set_new(saved, "next", record_text(returns ? ours : upgrade->binary));
+	json_object_set_new(saved, "reload", json_boolean(master->reload.again));
+	master->guest.upgrade = saved;
 }
 
 static void
@@ -66,40 +77,29 @@ upgrade_write_state(struct master *master, char *why, size_t why_size)
 	return state;
 }
 
-static char *
-upgrade_take_text(const json_t *saved, const char *key)
-{
-	const char *text = json_string_value(json_object_get(saved, key));
-
-	return text != NULL ? mem_strdup(text) : NULL;
-}
-
 static bool
 upgrade_load(struct master *master, enum upgrade_way way, char *why, size_t why_size)
 {
 	struct upgrade *upgrade = &master->upgrade;
-	json_t *saved = master->guest.upgrade;
-	char *binary = upgrade_take_text(saved, "binary"), *next = upgrade_take_text(saved, "next");
-	json_int_t begun = 0, count = 0, failed = 0;
-	const char *writer;
+	struct record_reader reader = {.why = why, .why_size = why_size};
+	const json_t *saved = master->guest.upgrade;
+	char *binary = record_read_text(json_object_get(saved, "binary"));
+	char *next = record_read_text(json_object_get(saved, "next"));
+	char *writer = record_read_text(json_object_get(saved, "writer"));
 
-	if (binary == NULL || next == NULL ||
-	    json_unpack(saved, "{s:s, s:I, s:I, s:I}", "writer", &writer, "begun", &begun, "count",
-		&count, "failed", &failed) != 0 ||
-	    begun < 0 || count < 0 || count > INT32_MAX || failed < 0 || failed > INT32_MAX) {
+	if (binary == NULL || next == NULL || writer == NULL) {
 		snprintf(why, why_size, "what it says of the upgrade makes no sense");
 		free(binary);
 		free(next);
+		free(writer);
 		return false;
 	}
 	free(upgrade->start.binary);
 	upgrade->start.binary = way == UPGRADE_RETURN ? binary : next;
 	upgrade->before_binary = way == UPGRADE_RETURN ? next : binary;
-	upgrade->before_version = mem_strdup(writer);
-	upgrade->begun = (uint64_t)begun;
-	upgrade->count = (unsigned)count;
-	upgrade->failed = (unsigned)failed;
-	upgrade->last_error = upgrade_take_text(saved, "last_error");
+	upgrade->before_version = writer;
+	if (!record_take(&reader, saved, upgrade_fields, upgrade))
+		return false;
 	upgrade->asks = master->guest.asks;
 	upgrade->ask_count = master->guest.ask_count;
 	master->guest.asks = NULL;

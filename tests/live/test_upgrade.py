@@ -105,6 +105,18 @@ def test_what_cannot_be_executed(start, folder):
         refused(daemon, client, torn, "others than root may write to it")
 
 
+def test_words_that_are_no_utf8(start, folder):
+    """What a binary says may be any bytes: they harm neither status nor the next upgrade."""
+    daemon = start({"upper": pool(UPPER)})
+    client = daemon.connect()
+    babble = script(folder, r"printf 'g\377ne\n' >&2; exit 1")
+    refused(daemon, client, babble, r"last said: g\xffne")
+    reply = upgrade(daemon, HOSTLERD)
+    assert reply["ok"], reply
+    assert client.ask(b"x") == b"X"
+    assert daemon.status()["upgrade"]["count"] == 2
+
+
 def test_another_version_that_knows_no_upgrade(start, folder):
     daemon = start({"upper": pool(UPPER)})
     old = script(folder, f'exec {HOSTLERD} --reheat "$@"')
