@@ -147,10 +147,10 @@ static const struct option option_table[] = {
 	.flags = OPTION_LIMIT, .help = "How long a graceful stop may take."},
     {HOSTLER("drain_timeout", drain_timeout), DURATION(MS, DAY), .fallback = "30s",
 	.flags = OPTION_LIMIT,
-	.help = "How long workers that were replaced, by a reload or to have fewer of them, may "
-		"take to answer what is under way; all else moves to others at once. What is "
-		"left then is cut: longer requests, and connections that cannot move because "
-		"their service or address is gone."},
+	.help = "How long workers that were replaced, by a reload, by an upgrade or to have fewer "
+		"of them, may take to answer what is under way; all else moves to others at "
+		"once. What is left then is cut: longer requests, and unfinished messages on "
+		"connections that cannot move because their service or address is gone."},
     {HOSTLER("rebalance", rebalance), CHOICE(option_answers), .fallback = "no",
 	.flags = OPTION_LIMIT,
 	.help = "Whether connections are moved away from a worker that has held far more than its "
