@@ -17,6 +17,7 @@
 #include <string.h>
 
 #define COMMAND_PATIENCE CLOCK_SECOND /* until it is said what is waited for */
+#define COMMAND_LOOK     CLOCK_SECOND /* for asking that */
 /* 15 digits: what was written as 0.1 is printed as 0.1. */
 #define COMMAND_JSON (JSON_INDENT(2) | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(15))
 
@@ -219,4 +220,24 @@ command_show(const struct command_line *line, const char *verb, const struct rep
 	    .request = json_pack("{s:s}", "command", verb), .fields = fields};
 
 	return command_run(line, &question, print);
+}
+
+char *
+command_ask_state(const char *path, const char *order)
+{
+	json_t *request = json_pack("{s:s}", "command", "status");
+	const struct client_question question = {
+	    .path = path, .request = request, .timeout = COMMAND_LOOK};
+	json_t *reply = NULL;
+	char *why = NULL, *state = NULL;
+	const char *text;
+
+	if (client_ask(&question, &reply, &why) == CLIENT_OK) {
+		text = json_string_value(json_object_get(json_object_get(reply, order), "state"));
+		state = text != NULL ? mem_strdup(text) : NULL;
+	}
+	json_decref(request);
+	json_decref(reply);
+	free(why);
+	return state;
 }

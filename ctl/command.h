@@ -68,6 +68,12 @@ bool command_read_count(const char *word, uint32_t *count);
 /* Prints the whole reply, indented. */
 void command_print_json(const json_t *reply);
 
+/*
+ * What the daemon at `path` is just doing with an order, "reload" or "upgrade": the state in its
+ * status, asked on another connection and to be freed. NULL when it does not say.
+ */
+char *command_ask_state(const char *path, const char *order);
+
 /* Tells `text` on standard error; lines of it after the first are kept apart. */
 void command_complain(const char *text);
 

@@ -15,7 +15,6 @@
 #include <string.h>
 
 #define RELOAD_TIMEOUT (3600 * CLOCK_SECOND) /* the daemon has limits of its own */
-#define RELOAD_LOOK    CLOCK_SECOND          /* for asking what it waits for */
 #define RELOAD_INDENT  4
 
 static const struct reply_field reload_change[] = {
@@ -43,32 +42,10 @@ static const struct reply_field reload_reply[] = {
 
 /* ---- what it waits for ---- */
 
-/* The daemon's own word for it, asked on another connection; NULL when it does not say. */
-static char *
-reload_ask_state(const char *path)
-{
-	json_t *request = json_pack("{s:s}", "command", "status");
-	const struct client_question question = {
-	    .path = path, .request = request, .timeout = RELOAD_LOOK};
-	json_t *reply = NULL;
-	char *why = NULL, *state = NULL;
-	const char *text;
-
-	if (client_ask(&question, &reply, &why) == CLIENT_OK) {
-		text =
-		    json_string_value(json_object_get(json_object_get(reply, "reload"), "state"));
-		state = text != NULL ? mem_strdup(text) : NULL;
-	}
-	json_decref(request);
-	json_decref(reply);
-	free(why);
-	return state;
-}
-
 static void
 reload_on_slow(const struct client_question *question)
 {
-	char *state = reload_ask_state(question->path);
+	char *state = command_ask_state(question->path, "reload");
 
 	if (state != NULL && strcmp(state, "building") == 0)
 		command_complain("waiting until the new workers and programs are ready");

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/mem.h"
+#include "ctl/client.h"
 #include "ctl/text.h"
 
 #include <stdio.h>
@@ -27,8 +28,14 @@ static const struct reply_field upgrade_reply[] = {
 static void
 upgrade_on_slow(const struct client_question *question)
 {
-	(void)question;
-	command_complain("waiting until the other hostlerd serves");
+	char *state = command_ask_state(question->path, "upgrade");
+
+	if (state != NULL && strcmp(state, "waiting") == 0)
+		command_complain("waiting until what is under way is done: a reload, processes "
+				 "that start, an old generation that drains");
+	else
+		command_complain("waiting until the other hostlerd serves");
+	free(state);
 }
 
 static void

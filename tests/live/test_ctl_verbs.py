@@ -314,29 +314,37 @@ def test_reload_tells_every_error(fake):
                          "hostlerctl: a.conf:9: [service b] \\x1b[2J: no\n")
 
 
-@pytest.mark.parametrize("state, text", [
-    ("building", "waiting until the new workers and programs are ready"),
-    ("waiting", "waiting until the reload before this one has drained"),
-    (None, "waiting for the daemon")])
-def test_slow_reload_says_what_it_waits_for(place, fake, state, text):
+@pytest.mark.parametrize("verb, state, text", [
+    ("reload", "building", "waiting until the new workers and programs are ready"),
+    ("reload", "waiting", "waiting until the reload before this one has drained"),
+    ("reload", None, "waiting for the daemon"),
+    ("upgrade", "waiting", "waiting until what is under way is done: a reload, processes that start, "
+                           "an old generation that drains"),
+    ("upgrade", "rehearsing", "waiting until the other hostlerd serves"),
+    ("upgrade", None, "waiting until the other hostlerd serves")])
+def test_slow_orders_say_what_they_wait_for(place, fake, verb, state, text):
     """After a second, once; the reply that comes later is printed all the same."""
     asked = []
+    reply, last = {
+        "reload": (CHANGES, "reloaded in 0.052 s: generation 3\n"),
+        "upgrade": ({"ok": True, "version": "2", "before": "1", "binary": "/x", "generation": 3,
+                     "took": 0.052}, "upgraded in 0.052 s: generation 3\n")}[verb]
 
     def speak(connection, request):
         if b"status" in request:
-            connection.sendall(line({"ok": True, "reload": {"state": state}}))
+            connection.sendall(line({"ok": True, verb: {"state": state}}))
             asked.append(time.monotonic())
             return
         second, _ = daemon.listener.accept()
         with second:
             speak(second, daemon.read(second))
-        connection.sendall(line(CHANGES))
+        connection.sendall(line(reply))
 
     daemon = fake(speak)
     begun = time.monotonic()
-    ctl = ask(daemon, "reload")
+    ctl = ask(daemon, verb)
     assert (ctl.code, ctl.error) == (OK, f"hostlerctl: {text}\n")
-    assert ctl.out.endswith("reloaded in 0.052 s: generation 3\n")
+    assert ctl.out.endswith(last)
     assert len(asked) == 1 and asked[0] - begun >= 0.9
 
 
