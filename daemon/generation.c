@@ -259,7 +259,7 @@ generation_end(struct generation *generation, bool at_once, uint64_t now)
 {
 	uint64_t by = now + GENERATION_END_TIME;
 
-	log_info("generation %u is ended%s: hostlerctl generations", generation->number,
+	log_info("generation %u is ended%s: hostlerctl generations end", generation->number,
 	    at_once ? " at once" : "");
 	if (!at_once && by < generation->drain_by)
 		generation->drain_by = by;

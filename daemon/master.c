@@ -69,8 +69,13 @@ master_scale(struct master *master, int more)
 	struct generation *current = master->current;
 	unsigned workers = current->wanted + (unsigned)more;
 
-	if (master->stop.phase != STOP_NONE || upgrade_is_busy(&master->upgrade) ||
-	    !generation_may_have(current, workers)) {
+	if (master->stop.phase != STOP_NONE || upgrade_is_busy(&master->upgrade)) {
+		log_warnx("%s: %s", more > 0 ? "TTIN" : "TTOU",
+		    master->stop.phase != STOP_NONE ? "hostlerd is stopping"
+						    : "an upgrade is under way");
+		return;
+	}
+	if (!generation_may_have(current, workers)) {
 		log_warnx("there are %u workers, from 1 to %u there may be", current->wanted,
 		    generation_most(current));
 		return;

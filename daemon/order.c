@@ -163,7 +163,8 @@ order_rebalance(void *arg, const json_t *request, struct control_ask *ask)
 	if (master->stop.phase != STOP_NONE)
 		return control_error("hostlerd is stopping");
 	moving = mover_rebalance(master);
-	log_info("rebalance: %llu connections are to move", (unsigned long long)moving);
+	log_info("rebalance: %llu connection%s to move", (unsigned long long)moving,
+	    moving == 1 ? " is" : "s are");
 	return control_done(json_pack("{s:o, s:o, s:i}", "moving", status_number(moving),
 	    "connections", status_number(status_connections(master->current)), "workers",
 	    (int)master->current->wanted));

@@ -225,7 +225,8 @@ reload_order(struct master *master, const char *who, struct control_ask *ask)
 		reload_begin(master);
 		return;
 	}
-	log_info("reload: %s; it begins when the one before is done", who);
+	log_info("reload: %s; it begins when the %s is done", who,
+	    upgrade_is_busy(&master->upgrade) ? "upgrade" : "one before");
 	reload->again = true;
 	reload_asks_add(&reload->next, ask);
 }

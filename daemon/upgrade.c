@@ -197,7 +197,7 @@ void
 upgrade_order(struct master *master, const char *who, const char *binary, struct control_ask *ask)
 {
 	struct upgrade *upgrade = &master->upgrade;
-	const char *why = NULL;
+	const char *why = NULL, *later = "";
 
 	if (master->stop.phase != STOP_NONE)
 		why = "hostlerd is stopping";
@@ -213,8 +213,11 @@ upgrade_order(struct master *master, const char *who, const char *binary, struct
 	upgrade->begun = clock_now();
 	upgrade->count++;
 	upgrade_add_ask(upgrade, ask);
-	log_info("upgrade: %s, to %s%s", who, upgrade->binary,
-	    master->reload.phase != RELOAD_IDLE ? "; it begins when the reload is done" : "");
+	if (master->reload.phase == RELOAD_BUILDING)
+		later = "; it begins when the reload is done";
+	else if (master->reload.phase != RELOAD_IDLE)
+		later = "; it begins when the generation before has ended";
+	log_info("upgrade: %s, to %s%s", who, upgrade->binary, later);
 	upgrade_set_phase(upgrade, UPGRADE_WAITING, 0);
 }
 
