@@ -5,7 +5,6 @@
 #include "daemon/reload.h"
 
 #include "common/clock.h"
-#include "common/conf_save.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/option.h"
@@ -31,30 +30,6 @@ reload_phase_name(enum reload_phase phase)
 	return names[phase];
 }
 
-/* ---- who asks ---- */
-
-static void
-reload_asks_add(struct reload_asks *asks, struct control_ask *ask)
-{
-	if (ask == NULL)
-		return;
-	asks->list = mem_resize(asks->list, asks->count + 1, sizeof(struct control_ask *));
-	asks->list[asks->count++] = ask;
-}
-
-/* Answers all with the same; takes the reply over. */
-static void
-reload_asks_reply(struct reload_asks *asks, json_t *reply)
-{
-	struct reload_asks answered = *asks;
-
-	*asks = (struct reload_asks){0};
-	for (unsigned i = 0; i < answered.count; i++)
-		control_ask_reply(answered.list[i], json_deep_copy(reply));
-	free(answered.list);
-	json_decref(reply);
-}
-
 /* ---- outcomes ---- */
 
 static void
@@ -76,7 +51,7 @@ reload_refuse(struct reload *reload, struct conf_errors *errors)
 	reload->last_error = mem_strdup(errors->count > 0 ? errors->lines[0] : "unknown");
 	notify_status("reload failed: %s", reload->last_error);
 	notify_reloaded();
-	reload_asks_reply(&reload->asking, reload_report_errors(errors));
+	asks_reply(&reload->asking, reload_report_errors(errors));
 	conf_errors_free(errors);
 }
 
@@ -121,7 +96,7 @@ reload_succeed(struct reload *reload, const struct conf_diff *diff, unsigned num
 	free(reload->last_error);
 	reload->last_error = NULL;
 	notify_reloaded();
-	reload_asks_reply(&reload->asking, reload_report(diff, false, number, took));
+	asks_reply(&reload->asking, reload_report(diff, false, number, took));
 }
 
 /* ---- the beginning ---- */
@@ -221,27 +196,25 @@ reload_order(struct master *master, const char *who, struct control_ask *ask)
 	}
 	if (reload->phase == RELOAD_IDLE && !upgrade_is_busy(&master->upgrade)) {
 		log_info("reload: %s", who);
-		reload_asks_add(&reload->asking, ask);
+		asks_add(&reload->asking, ask);
 		reload_begin(master);
 		return;
 	}
 	log_info("reload: %s; it begins when the %s is done", who,
 	    upgrade_is_busy(&master->upgrade) ? "upgrade" : "one before");
 	reload->again = true;
-	reload_asks_add(&reload->next, ask);
+	asks_add(&reload->next, ask);
 }
 
 void
 reload_upgrade(struct master *master)
 {
 	struct reload *reload = &master->reload;
-	json_t *saved = conf_save(master->conf);
 	struct conf_errors errors = {0};
 	char why[RELOAD_WHY_MAX];
 	struct conf_diff *diff;
-	struct conf *conf = conf_restore(saved, why, sizeof(why));
+	struct conf *conf = reload_copy(master, &diff, why, sizeof(why));
 
-	json_decref(saved);
 	reload->begun = clock_now();
 	reload->is_upgrade = true;
 	if (conf == NULL) {
@@ -249,8 +222,6 @@ reload_upgrade(struct master *master)
 		reload_fail(master, &errors);
 		return;
 	}
-	diff = conf_diff_new(master->conf, conf);
-	reload_check_pools(master->current, conf, diff);
 	reload_build(master, conf, diff);
 	if (reload->built != NULL)
 		generation_scale(reload->built, master->current->wanted, reload->begun);
@@ -382,7 +353,7 @@ reload_begin_again(struct master *master)
 
 	reload->again = false;
 	reload->asking = reload->next;
-	reload->next = (struct reload_asks){0};
+	reload->next = (struct asks){0};
 	reload_begin(master);
 }
 
@@ -409,7 +380,7 @@ reload_stop(struct master *master)
 	if (reload->phase == RELOAD_BUILDING)
 		reload_give_up(master, mem_strdup("hostlerd is stopping"));
 	reload->again = false;
-	reload_asks_reply(&reload->next, control_error("hostlerd is stopping"));
+	asks_reply(&reload->next, control_error("hostlerd is stopping"));
 }
 
 void

@@ -12,6 +12,7 @@
 #define DAEMON_RELOAD_H
 
 #include "common/conf_diff.h"
+#include "daemon/asks.h"
 
 #include <jansson.h>
 
@@ -24,18 +25,12 @@ struct master;
 
 enum reload_phase { RELOAD_IDLE, RELOAD_BUILDING, RELOAD_FINISHING };
 
-/* Who waits for an answer. */
-struct reload_asks {
-	struct control_ask **list; /* owns the list */
-	unsigned count;
-};
-
 struct reload {
 	enum reload_phase phase;
-	bool again;                /* one more, when this one is over */
-	bool is_upgrade;           /* the present one follows no file, see reload_upgrade() */
-	struct reload_asks asking; /* of the present reload */
-	struct reload_asks next;   /* of the one after it */
+	bool again;         /* one more, when this one is over */
+	bool is_upgrade;    /* the present one follows no file, see reload_upgrade() */
+	struct asks asking; /* of the present reload */
+	struct asks next;   /* of the one after it */
 	uint64_t begun;
 	uint64_t limit;           /* until when all must be proven */
 	struct generation *built; /* borrows; BUILDING only */
@@ -66,9 +61,9 @@ const char *reload_phase_name(enum reload_phase phase);
 /* reload_read.c: reads the file and works out what it changes. NULL with at least one error. */
 struct conf *reload_read(
     const struct master *master, struct conf_diff **diff, struct conf_errors *errors);
-/* A pool that is too small, or that this binary cannot use, is replaced, whatever has changed. */
-void reload_check_pools(
-    const struct generation *current, const struct conf *conf, struct conf_diff *diff);
+/* The configuration that runs once more, for another binary. NULL and a sentence in `why`. */
+struct conf *reload_copy(
+    const struct master *master, struct conf_diff **diff, char *why, size_t why_size);
 /* What was scaled by hand goes back to what the file says: that is a change as well. */
 void reload_note_scaled(
     const struct master *master, const struct conf *conf, struct conf_diff *diff);

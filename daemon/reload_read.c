@@ -2,6 +2,7 @@
  * What a reload would change: the file as it is now beside the configuration that runs. Owns
  * nothing and touches nothing that runs.
  */
+#include "common/conf_save.h"
 #include "common/mem.h"
 #include "common/option.h"
 #include "daemon/master.h"
@@ -30,7 +31,8 @@ reload_check_restart(
 	}
 }
 
-void
+/* A pool that is too small, or that this binary cannot use, is replaced, whatever has changed. */
+static void
 reload_check_pools(
     const struct generation *current, const struct conf *conf, struct conf_diff *diff)
 {
@@ -67,6 +69,20 @@ reload_read(const struct master *master, struct conf_diff **diff, struct conf_er
 	conf_free(conf);
 	*diff = NULL;
 	return NULL;
+}
+
+struct conf *
+reload_copy(const struct master *master, struct conf_diff **diff, char *why, size_t why_size)
+{
+	json_t *saved = conf_save(master->conf);
+	struct conf *conf = conf_restore(saved, why, why_size);
+
+	json_decref(saved);
+	if (conf == NULL)
+		return NULL;
+	*diff = conf_diff_new(master->conf, conf);
+	reload_check_pools(master->current, conf, *diff);
+	return conf;
 }
 
 void

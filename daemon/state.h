@@ -11,6 +11,8 @@
 #ifndef DAEMON_STATE_H
 #define DAEMON_STATE_H
 
+#include "daemon/asks.h"
+
 #include <jansson.h>
 
 #include <stdbool.h>
@@ -22,14 +24,12 @@
  */
 #define STATE_VERSION 1
 
-struct control_ask;
 struct master;
 
 /* What travels along for others: master->guest. */
 struct state_guest {
-	json_t *upgrade;           /* owns; upgrade.c's own words; NULL for none */
-	struct control_ask **asks; /* owns the list; after state_load() who waits for an answer */
-	unsigned ask_count;
+	json_t *upgrade;  /* owns; upgrade.c's own words; NULL for none */
+	struct asks asks; /* after state_load() who waits for an answer */
 };
 
 /* The document. NULL and a sentence in `why` when there is no moment for it now. */

@@ -106,10 +106,7 @@ state_use_log(const struct master *master, int log, json_int_t level)
 static void
 state_on_ask(void *arg, struct control_ask *ask)
 {
-	struct state_guest *guest = arg;
-
-	guest->asks = mem_resize(guest->asks, guest->ask_count + 1, sizeof(struct control_ask *));
-	guest->asks[guest->ask_count++] = ask;
+	asks_add(arg, ask);
 }
 
 static bool
@@ -119,7 +116,7 @@ state_load_outside(struct master *master, const json_t *state, struct record_rea
 
 	master->listing = listing_open(master);
 	master->control = control_load(master->base, &setup, json_object_get(state, "control"),
-	    reader, state_on_ask, &master->guest);
+	    reader, state_on_ask, &master->guest.asks);
 	return master->control != NULL && notify_load(json_object_get(state, "notify"), reader);
 }
 
@@ -153,9 +150,7 @@ state_load_all(struct master *master, const json_t *state, struct record_reader 
 static void
 state_disown_guest(struct state_guest *guest)
 {
-	for (unsigned i = 0; i < guest->ask_count; i++)
-		control_ask_reply(guest->asks[i], NULL);
-	free(guest->asks);
+	asks_reply(&guest->asks, NULL);
 	json_decref(guest->upgrade);
 }
 

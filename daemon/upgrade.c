@@ -65,29 +65,6 @@ upgrade_is_busy(const struct upgrade *upgrade)
 	return upgrade->phase != UPGRADE_IDLE && upgrade->phase != UPGRADE_WAITING;
 }
 
-/* ---- who asks ---- */
-
-static void
-upgrade_add_ask(struct upgrade *upgrade, struct control_ask *ask)
-{
-	if (ask == NULL)
-		return;
-	upgrade->asks =
-	    mem_resize(upgrade->asks, upgrade->ask_count + 1, sizeof(struct control_ask *));
-	upgrade->asks[upgrade->ask_count++] = ask;
-}
-
-static void
-upgrade_reply(struct upgrade *upgrade, json_t *reply)
-{
-	for (unsigned i = 0; i < upgrade->ask_count; i++)
-		control_ask_reply(upgrade->asks[i], json_deep_copy(reply));
-	free(upgrade->asks);
-	upgrade->asks = NULL;
-	upgrade->ask_count = 0;
-	json_decref(reply);
-}
-
 /* ---- outcomes ---- */
 
 /* What belonged to the present upgrade is forgotten. */
@@ -119,7 +96,7 @@ upgrade_refuse(struct master *master, const char *why)
 	upgrade->last_error = mem_strdup(why);
 	notify_status("upgrade failed: %s", why);
 	notify_reloaded();
-	upgrade_reply(upgrade, control_error("%s", why));
+	asks_reply(&upgrade->asks, control_error("%s", why));
 	upgrade_end(upgrade);
 }
 
@@ -135,7 +112,7 @@ upgrade_proven(struct master *master)
 	free(upgrade->last_error);
 	upgrade->last_error = NULL;
 	notify_reloaded();
-	upgrade_reply(upgrade,
+	asks_reply(&upgrade->asks,
 	    json_pack("{s:s, s:o, s:o, s:i, s:f}", "version", PACKAGE_VERSION, "before",
 		status_text(upgrade->before_version), "binary", status_text(upgrade->start.binary),
 		"generation", (int)master->current->number, "took", took));
@@ -212,7 +189,7 @@ upgrade_order(struct master *master, const char *who, const char *binary, struct
 	upgrade->binary = mem_strdup(binary != NULL ? binary : upgrade->start.binary);
 	upgrade->begun = clock_now();
 	upgrade->count++;
-	upgrade_add_ask(upgrade, ask);
+	asks_add(&upgrade->asks, ask);
 	if (master->reload.phase == RELOAD_BUILDING)
 		later = "; it begins when the reload is done";
 	else if (master->reload.phase != RELOAD_IDLE)

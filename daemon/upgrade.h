@@ -18,6 +18,7 @@
 #ifndef DAEMON_UPGRADE_H
 #define DAEMON_UPGRADE_H
 
+#include "daemon/asks.h"
 #include "daemon/rehearsal.h"
 
 #include <jansson.h>
@@ -57,8 +58,7 @@ struct upgrade {
 	uint64_t begun;   /* when it was ordered */
 	uint64_t limit;   /* of the present phase */
 	struct rehearsal rehearsal;
-	struct control_ask **asks; /* owns the list: who waits for an answer */
-	unsigned ask_count;
+	struct asks asks; /* who waits for the outcome */
 
 	int before;           /* owns; PROVING and RETURNING: the old binary; else -1 */
 	char *before_binary;  /* owns; its path */

@@ -101,9 +101,7 @@ upgrade_load(struct master *master, enum upgrade_way way, char *why, size_t why_
 	if (!record_take(&reader, saved, upgrade_fields, upgrade))
 		return false;
 	upgrade->asks = master->guest.asks;
-	upgrade->ask_count = master->guest.ask_count;
-	master->guest.asks = NULL;
-	master->guest.ask_count = 0;
+	master->guest.asks = (struct asks){0};
 	master->reload.again = json_is_true(json_object_get(saved, "reload"));
 	upgrade_forget(master);
 	return true;

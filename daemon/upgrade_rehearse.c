@@ -6,7 +6,6 @@
  * _exit(2), so that no path is removed.
  */
 #include "common/clock.h"
-#include "common/conf_save.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "daemon/death.h"
@@ -55,17 +54,13 @@ upgrade_make_loop(struct master *master)
 static struct generation *
 upgrade_build_trial(struct master *master, char *why, size_t why_size)
 {
-	json_t *saved = conf_save(master->conf);
-	struct conf *conf = conf_restore(saved, why, why_size);
-	struct generation *built = NULL;
 	struct conf_errors errors = {0};
+	struct generation *built;
 	struct conf_diff *diff;
+	struct conf *conf = reload_copy(master, &diff, why, why_size);
 
-	json_decref(saved);
 	if (conf == NULL)
 		return NULL;
-	diff = conf_diff_new(master->conf, conf);
-	reload_check_pools(master->current, conf, diff);
 	built = generation_new(master, conf, master->current, diff, &errors);
 	if (built == NULL)
 		snprintf(why, why_size, "%s", errors.count > 0 ? errors.lines[0] : "unknown");

@@ -1,7 +1,6 @@
 /*
  * A connection at rest, between two workers: what there is to say about it in struct move_head, and
- * the bytes that belong to it. Who sends them and who owns it when is move_give.c's and
- * move_take.c's.
+ * the bytes that belong to it. Who sends them and who owns it when is give.c's and take.c's.
  */
 #ifndef WORKERS_FROZEN_H
 #define WORKERS_FROZEN_H

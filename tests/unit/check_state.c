@@ -278,8 +278,8 @@ START_TEST(clients_stay_connected)
 	ck_assert_uint_eq(
 	    json_array_size(json_object_get(json_object_get(state, "control"), "clients")), 2);
 	second = loaded(state);
-	ck_assert_uint_eq(second->guest.ask_count, 1);
-	control_ask_reply(second->guest.asks[0], json_pack("{s:s}", "so", "be it"));
+	ck_assert_uint_eq(second->guest.asks.count, 1);
+	asks_reply(&second->guest.asks, json_pack("{s:s}", "so", "be it"));
 	reply = answer(second, asking);
 	ck_assert_str_eq(json_string_value(json_object_get(reply, "so")), "be it");
 	json_decref(reply);
