@@ -19,4 +19,5 @@ struct balance {
 
 /* Looks whether somebody holds too many. Returns when it wants to be called next. */
 uint64_t balance_turn(struct master *master, uint64_t now);
+
 #endif

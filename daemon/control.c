@@ -223,6 +223,10 @@ control_close(struct control *control)
 
 /* ---- from one image of the master to the next ---- */
 
+/*
+ * Not of struct control: base, setup, addr, accept, resume, clients, complained. Clients are saved
+ * by control_save.c, the rest is made anew.
+ */
 static const struct record_field control_fields[] = {
     RECORD_FIELD(struct control, fd, FD, 0),
     RECORD_NAMED("device", struct control, sockpath.device, NUMBER, 0),

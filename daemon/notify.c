@@ -277,6 +277,10 @@ notify_close(void)
 
 /* ---- from one image of the master to the next ---- */
 
+/*
+ * Not of struct notify: fd, address, address_length. The address goes as bytes; a socket is quickly
+ * made.
+ */
 static const struct record_field notify_fields[] = {
     RECORD_FIELD(struct notify, state, NUMBER, NOTIFY_STOPPING),
     RECORD_FIELD(struct notify, since, NUMBER, 0),

@@ -16,6 +16,10 @@
 
 #define STATE_SIZE_MAX (256 << 20)
 
+/*
+ * Not of struct master: control_default, turned, backend, signals, tick, looked, upgrade. Each
+ * image has its own; what upgrade.c needs travels as a guest.
+ */
 const struct record_field state_master_fields[] = {
     RECORD_FIELD(struct master, started, NUMBER, 0),
     RECORD_FIELD(struct master, quiet_level, SIGNED, LOG_LEVEL_DEBUG),

@@ -12,6 +12,7 @@
 
 #define STATE_FILES_MAX 4096
 
+/* Not of struct collect_open: entry, held. Which workers hold it goes as a list. */
 static const struct record_field state_open_fields[] = {
     RECORD_FIELD(struct collect_open, number, NUMBER, 0),
     RECORD_FIELD(struct collect_open, fd, FD, 0),

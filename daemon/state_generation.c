@@ -8,6 +8,9 @@
 
 #include <stdlib.h>
 
+/*
+ * Not of struct generation: entry, drain_by, abandoned, killed, failure. It is the one that runs.
+ */
 static const struct record_field state_generation_fields[] = {
     RECORD_FIELD(struct generation, number, NUMBER, 0),
     RECORD_FIELD(struct generation, since, NUMBER, 0),
@@ -17,6 +20,8 @@ static const struct record_field state_generation_fields[] = {
     RECORD_END,
 };
 
+/* Not of struct listen_socket: addr, holders. The address goes as bytes, and one generation has it.
+ */
 static const struct record_field state_socket_fields[] = {
     RECORD_FIELD(struct listen_socket, fd, FD, 0),
     RECORD_FIELD(struct listen_socket, service, STRING, 0),

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/wait.h>
 
+/* Not of struct instance: first_lines, env. They are made anew when they are needed. */
 static const struct record_field state_instance_fields[] = {
     RECORD_FIELD(struct instance, slot, NUMBER, POOL_SLOTS_MAX),
     RECORD_FIELD(struct instance, state, NUMBER, INSTANCE_STOPPING),
@@ -39,6 +40,7 @@ static const struct record_field state_instance_fields[] = {
     RECORD_END,
 };
 
+/* Not of struct output: service, pid, event. */
 static const struct record_field state_output_fields[] = {
     RECORD_FIELD(struct output, fd, FD, 0),
     RECORD_FIELD(struct output, last, TEXT, 0),

@@ -3,6 +3,9 @@
  *
  * A function that reads returns false when record_fail() has been told. A struct is inserted into
  * the master's lists before it is filled, so that state_disown() finds what there is of it.
+ *
+ * What a table leaves out of its struct stands above it ("Not of struct ..."): a new member gets a
+ * row, or a place there, or tests/house.py complains.
  */
 #ifndef DAEMON_STATE_PARTS_H
 #define DAEMON_STATE_PARTS_H

@@ -7,6 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+/*
+ * Not of struct service: entry, generation, conf, holders, ending, priv, plan, is_damaged. They
+ * follow from the configuration; nothing is written while a service ends or is damaged.
+ */
 static const struct record_field state_service_fields[] = {
     RECORD_FIELD(struct service, failures, NUMBER, 0),
     RECORD_FIELD(struct service, last_exit, TEXT, 0),

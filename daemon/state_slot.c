@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 
+/* Not of struct slot: readable, drain_why. The latter is a text of the program's own. */
 static const struct record_field state_slot_fields[] = {
     RECORD_FIELD(struct slot, state, NUMBER, SLOT_DRAINING),
     RECORD_FIELD(struct slot, since, NUMBER, 0),
@@ -34,10 +35,12 @@ static const struct record_field state_slot_fields[] = {
     RECORD_FIELD(struct slot, check_by, NUMBER, 0),
     RECORD_FIELD(struct slot, order, NUMBER, 0),
     RECORD_FIELD(struct slot, giving, BOOL, 0),
+    RECORD_FIELD(struct slot, gives_last, BOOL, 0),
     RECORD_FIELD(struct slot, gives, NUMBER, 0),
     RECORD_FIELD(struct slot, coming, NUMBER, 0),
     RECORD_FIELD(struct slot, surplus, NUMBER, 0),
     RECORD_FIELD(struct slot, gives_next, NUMBER, 0),
+    RECORD_FIELD(struct slot, takes_next, NUMBER, 0),
     RECORD_FIELD(struct slot, gave_all, BOOL, 0),
     RECORD_FIELD(struct slot, far_since, NUMBER, 0),
     RECORD_FIELD(struct slot, gives_way, BOOL, 0),

@@ -34,6 +34,11 @@ static const char *const upgrade_ways[] = {
 
 /* ---- what of it travels ---- */
 
+/*
+ * Not of struct upgrade: phase, start, self, binary, file, version, limit, rehearsal, asks, before,
+ * before_binary, before_version, why. They belong to one image, or change sides, see
+ * upgrade_load().
+ */
 static const struct record_field upgrade_fields[] = {
     RECORD_FIELD(struct upgrade, begun, NUMBER, 0),
     RECORD_FIELD(struct upgrade, count, NUMBER, INT32_MAX),

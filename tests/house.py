@@ -390,6 +390,34 @@ def check_rows_of_pool_reasons():
             yield f"POOL_REASONS {row[0]}: nobody gives it"
 
 
+def members(structure):
+    """The members of a struct of daemon/ or common/, in order; those of one within it are not told."""
+    for path in files("daemon/*.h", "daemon/*.c"):
+        match = re.search(rf"^(?:static )?struct {structure} \{{\n(.*?)^\}}", code(read(path)), re.M | re.S)
+        if match:
+            return [name for line in match.group(1).split(";")
+                    for name in re.findall(r"(\w+)(?:\[\w+\])?\s*(?:,|$)", line.strip())]
+    raise AssertionError(f"there is no struct {structure}")
+
+
+def check_no_field_of_the_state_is_forgotten():
+    """Where a struct has a table in the state, each member is read, written, or left out by name."""
+    parts = joined(files("daemon/state*.c"))  # they name what they write beside the tables
+    for path in files("daemon/*.c"):
+        text = read(path)
+        for structure in sorted(set(re.findall(r"RECORD_(?:FIELD|NAMED)\([^)]*?struct (\w+),", text))):
+            left = re.search(rf"Not of struct {structure}: (.*?)\.", text, re.S)
+            left = re.findall(r"\w+", left.group(1).replace("*", " ")) if left else []
+            for name in members(structure):
+                if name in left:
+                    left.remove(name)
+                elif not re.search(rf"struct {structure}, {name}\b", text) \
+                        and not re.search(rf"\b{structure}->{name}\b", parts):
+                    yield f"{name_of(path)}: {name} of struct {structure} has no row"
+            for name in left:
+                yield f"{name_of(path)}: struct {structure} has no {name} that could be left out"
+
+
 def check_fuzzers_have_a_corpus():
     """Each fuzz target has inputs to begin with, and each folder of inputs a target."""
     targets = {path.stem[len("fuzz_"):] for path in files("tests/fuzz/fuzz_*.c")}
