@@ -11,8 +11,9 @@
  *   end of packets ──►                      nothing more comes
  *
  * Answers come in the order of the heads. The giver keeps its descriptor until the answer; where
- * the taker dies it reads what was answered before, and what was not TAKEN is still its own. So
- * whoever dies, exactly one side owns.
+ * the taker dies it reads what was answered before, and what was not TAKEN is still its own. A
+ * giver that ends the channel, be it dead or alive, has let go of all that was sent whole. So
+ * whoever dies or breaks the rules, never do two sides own.
  *
  * The two may be of different versions of hostlerd: numbers have fixed widths, MOVE_VERSION stands
  * in each head, and a head that is not understood is refused.

@@ -111,7 +111,8 @@ take_tick(struct worker *worker)
 }
 
 /*
- * The connection is whole: it is ours when that is said, or when there is nobody left to say it to.
+ * The connection is whole: it is ours when that is said, or when there is nobody left to say it to:
+ * the giver is dead, or it lives and has let go of what is whole, see give_abandon().
  * False when it cannot be said now.
  */
 static bool

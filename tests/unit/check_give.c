@@ -28,10 +28,35 @@ static int clients[2 * MANY], client_count;
 
 static int failing;       /* the errno of sendmsg(2); 0: it works */
 static unsigned succeeds; /* so many times before */
+static bool lying;        /* the next TAKEN is said of another connection */
+
+/* Whether it was a TAKEN, which then is told wrong. */
+static bool
+lie(int fd, const struct msghdr *mh, int flags, ssize_t *sent)
+{
+	struct move_answer answer;
+	struct iovec iov = {.iov_base = &answer, .iov_len = sizeof(answer)};
+	struct msghdr wrong = {.msg_iov = &iov, .msg_iovlen = 1};
+
+	if (mh->msg_iov[0].iov_len != sizeof(answer))
+		return false;
+	memcpy(&answer, mh->msg_iov[0].iov_base, sizeof(answer));
+	if (answer.type != MOVE_TAKEN)
+		return false;
+	answer.number += MANY;
+	*sent = syscall(SYS_sendmsg, fd, &wrong, flags);
+	return true;
+}
 
 ssize_t
 sendmsg(int fd, const struct msghdr *mh, int flags)
 {
+	ssize_t sent;
+
+	if (lying && lie(fd, mh, flags, &sent)) {
+		lying = false;
+		return sent;
+	}
 	if (failing != 0 && succeeds-- == 0) {
 		errno = failing;
 		failing = 0;
@@ -559,6 +584,42 @@ START_TEST(lies_are_not_believed)
 }
 END_TEST
 
+/*
+ * The giver lives and closes its end, because the taker broke the rules; the taker takes that end
+ * for a death, and owns what it has whole. So the giver must not; what is half sent stays with it.
+ */
+START_TEST(who_breaks_the_rules_makes_no_second_owner)
+{
+	static char much[60000];
+	unsigned half = (unsigned)_i;
+
+	open_both();
+	seat_hold(&giver, 0);
+	connect_some(0, 1, "one\n"); /* so that the giver does not end by itself */
+	connect_some(1, 2, "half a mess");
+	memset(much, 'x', sizeof(much));
+	ck_assert_int_gt(write(clients[2], much, sizeof(much)), 32768 * (int)half);
+	turn_both(3);
+	seat_move(&giver, &taker, MSG_GIVE_ALL);
+	/* A head and a piece of the first one; of the second a head alone, or all. */
+	failing = half ? EAGAIN : 0;
+	succeeds = 3;
+	seat_turn(&giver);
+	ck_assert_int_eq(failing, 0);
+	lying = true;
+	seat_turn(&taker);
+	ck_assert(!lying);
+	turn_both(5);
+	ck_assert_uint_eq(count(&taker), 2 - half);
+	ck_assert_uint_eq(count(&giver), 1 + half);
+	expect_given(0, 1 + half);
+	ck_assert_int_eq(write(clients[1], "age\n", 4), 4);
+	turn_both(3);
+	expect(clients[1], "half a message\n");
+	close_both();
+}
+END_TEST
+
 /* A second order while one is carried out: nothing comes of it, and the first goes on. */
 START_TEST(one_order_at_a_time)
 {
@@ -607,6 +668,7 @@ main(void)
 	tcase_add_test(tcase, who_is_refused_for_good_is_asked_for_once);
 	tcase_add_test(tcase, refused_before_it_is_whole);
 	tcase_add_loop_test(tcase, lies_are_not_believed, 0, 3);
+	tcase_add_loop_test(tcase, who_breaks_the_rules_makes_no_second_owner, 0, 2);
 	tcase_add_test(tcase, one_order_at_a_time);
 	suite_add_tcase(suite, tcase);
 	return help_run(suite);
