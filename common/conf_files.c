@@ -4,6 +4,7 @@
  * that a program is given may change as often as it likes. Looks at files, never keeps one open.
  */
 #include "common/conf_build.h"
+#include "common/hash.h"
 #include "common/mem.h"
 
 #include <stdlib.h>
@@ -15,24 +16,14 @@
 static const char *const conf_files_endings[] = {
     ".awk", ".jar", ".js", ".lua", ".mjs", ".php", ".pl", ".py", ".rb", ".sh", ".tcl", ".ts"};
 
-/* FNV-1a: any change of a field changes the sum, as good as certainly. */
-static void
-conf_files_mix(uint64_t *sum, uint64_t value)
-{
-	for (int i = 0; i < 8; i++) {
-		*sum ^= value >> 8 * i & 0xff;
-		*sum *= UINT64_C(0x100000001b3);
-	}
-}
-
 static void
 conf_files_mix_file(uint64_t *sum, const struct stat *st)
 {
-	conf_files_mix(sum, st->st_dev);
-	conf_files_mix(sum, st->st_ino);
-	conf_files_mix(sum, (uint64_t)st->st_size);
-	conf_files_mix(sum, (uint64_t)st->st_mtim.tv_sec);
-	conf_files_mix(sum, (uint64_t)st->st_mtim.tv_nsec);
+	*sum = hash_number(*sum, st->st_dev);
+	*sum = hash_number(*sum, st->st_ino);
+	*sum = hash_number(*sum, (uint64_t)st->st_size);
+	*sum = hash_number(*sum, (uint64_t)st->st_mtim.tv_sec);
+	*sum = hash_number(*sum, (uint64_t)st->st_mtim.tv_nsec);
 }
 
 static bool
@@ -53,7 +44,7 @@ conf_files_is_script(const char *path, const struct stat *st)
 uint64_t
 conf_files(const struct conf_service *service)
 {
-	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+	uint64_t sum = HASH_START;
 	struct stat st;
 
 	if (service->executable != NULL && stat(service->executable, &st) == 0)

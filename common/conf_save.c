@@ -355,7 +355,8 @@ conf_restore(const json_t *saved, char *why, size_t why_size)
 	bool good;
 
 	conf_build_empty(&build, NULL, &errors);
-	good = conf_restore_all(&reader, &build, saved) && errors.count == 0;
+	good = conf_restore_all(&reader, &build, saved) &&
+	       (errors.count == 0 || record_fail(&reader, "%s", errors.lines[0]));
 	conf_errors_free(&errors);
 	record_reader_close(&reader);
 	if (good)

@@ -5,6 +5,7 @@
  */
 #include "common/stats.h"
 
+#include "common/hash.h"
 #include "common/mem.h"
 
 #include <errno.h>
@@ -14,7 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define STATS_SUMS 4 /* times that rows are added up until nothing moves meanwhile */
+#define STATS_HEAD 4096 /* bytes before the rows: a page, so that these begin one */
+#define STATS_SUMS 4    /* times that rows are added up until nothing moves meanwhile */
 
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics must work between processes");
 
@@ -40,27 +42,18 @@ struct stats_head {
 
 _Static_assert(offsetof(struct stats_row, open) == 0, "other versions look for it there");
 
-/* FNV-1a. */
-static uint64_t
-stats_mix(uint64_t sum, const void *bytes, size_t length)
-{
-	for (size_t i = 0; i < length; i++)
-		sum = (sum ^ ((const unsigned char *)bytes)[i]) * UINT64_C(0x100000001b3);
-	return sum;
-}
-
 /* Another one as soon as a counter or a span comes, goes or moves, or anything has another size. */
 static uint64_t
 stats_layout(void)
 {
 	static const size_t sizes[] = {sizeof(struct stats_row), sizeof(struct stats_shared),
 	    sizeof(struct stats_time), HISTOGRAM_SIZE};
-	uint64_t sum = stats_mix(UINT64_C(0xcbf29ce484222325), sizes, sizeof(sizes));
+	uint64_t sum = hash_bytes(HASH_START, sizes, sizeof(sizes));
 
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
-		sum = stats_mix(sum, stats_counters[i].name, strlen(stats_counters[i].name) + 1);
+		sum = hash_bytes(sum, stats_counters[i].name, strlen(stats_counters[i].name) + 1);
 	for (unsigned i = 0; i < STATS_SPANS; i++)
-		sum = stats_mix(sum, stats_span_name(i), strlen(stats_span_name(i)) + 1);
+		sum = hash_bytes(sum, stats_span_name(i), strlen(stats_span_name(i)) + 1);
 	return sum;
 }
 
@@ -79,7 +72,8 @@ stats_rows_size(unsigned workers)
 static size_t
 stats_size(unsigned workers)
 {
-	return 4096 + stats_pages(stats_rows_size(workers)) + workers * sizeof(struct stats_times);
+	return STATS_HEAD + stats_pages(stats_rows_size(workers)) +
+	       workers * sizeof(struct stats_times);
 }
 
 /* A handle of the memory behind `fd`, which it takes over; NULL with errno. */
@@ -96,10 +90,10 @@ stats_map(int fd, unsigned workers, int kind)
 	*stats = (struct stats){
 	    .workers = workers, .holders = 1, .fd = fd, .other = {.fd = -1, .memory = NULL}};
 	stats->head = (struct stats_head *)(void *)base;
-	stats->rows = (struct stats_row *)(void *)(base + 4096);
+	stats->rows = (struct stats_row *)(void *)(base + STATS_HEAD);
 	stats->shared = (struct stats_shared *)(void *)(stats->rows + workers);
-	stats->times =
-	    (struct stats_times *)(void *)(base + 4096 + stats_pages(stats_rows_size(workers)));
+	stats->times = (struct stats_times *)(void *)(base + STATS_HEAD +
+						      stats_pages(stats_rows_size(workers)));
 	return stats;
 }
 
@@ -113,8 +107,8 @@ stats_new(unsigned workers)
 	if (fd >= 0 && ftruncate(fd, (off_t)stats_size(workers)) == 0)
 		stats = stats_map(fd, workers, MAP_SHARED);
 	if (stats != NULL) {
-		*stats->head =
-		    (struct stats_head){stats_layout(), workers, 4096, sizeof(struct stats_row)};
+		*stats->head = (struct stats_head){
+		    stats_layout(), workers, STATS_HEAD, sizeof(struct stats_row)};
 		return stats;
 	}
 	reason = errno;
@@ -156,7 +150,7 @@ stats_keep_other(struct stats *stats, int fd, bool is_trial)
 
 	stats_forget_other(stats);
 	other->fd = fd;
-	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < 4096)
+	if (fstat(fd, &st) != 0 || !S_ISREG(st.st_mode) || st.st_size < STATS_HEAD)
 		return;
 	other->size = (size_t)st.st_size;
 	other->memory = mmap(

@@ -80,7 +80,7 @@ static const struct reply_field status_reload[] = {
 
 static const struct reply_field status_upgrade[] = {
     {"state", REPLY_TEXT, NULL},
-    {"binary", REPLY_TEXT, NULL},
+    {"binary", REPLY_TEXT_OR_NULL, NULL},
     {"count", REPLY_COUNT, NULL},
     {"failed", REPLY_COUNT, NULL},
     {"last_error", REPLY_TEXT_OR_NULL, NULL},

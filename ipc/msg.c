@@ -1,6 +1,8 @@
 /* The table of messages: what chan.c checks and people read in the log. */
 #include "ipc/msg.h"
 
+#include "common/hash.h"
+
 #include <stddef.h>
 
 #define MSG_LENGTH(payload) (offsetof(struct msg, empty) + sizeof(struct payload))
@@ -25,24 +27,16 @@ msg_info(uint32_t type)
 	return NULL;
 }
 
-static uint64_t
-msg_mix(uint64_t sum, uint64_t value)
-{
-	for (int i = 0; i < 8; i++)
-		sum = (sum ^ (value >> 8 * i & 0xff)) * UINT64_C(0x100000001b3);
-	return sum;
-}
-
 uint64_t
 msg_layout(void)
 {
-	uint64_t sum = UINT64_C(0xcbf29ce484222325);
+	uint64_t sum = HASH_START;
 
 	for (size_t i = 0; i < sizeof(msg_table) / sizeof(msg_table[0]); i++) {
 		const struct msg_info *info = &msg_table[i];
 
-		sum = msg_mix(msg_mix(sum, info->type), info->sender);
-		sum = msg_mix(msg_mix(sum, info->length), info->fds);
+		sum = hash_number(hash_number(sum, info->type), info->sender);
+		sum = hash_number(hash_number(sum, info->length), info->fds);
 	}
 	return sum;
 }
