@@ -10,6 +10,7 @@
 #include "daemon/death.h"
 #include "daemon/master.h"
 #include "daemon/state.h"
+#include "daemon/upgrade_file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -125,26 +126,33 @@ struct rehearsal_ends {
 	int state, answer, said;
 };
 
+/* What is executed: a file, under a name. */
+struct rehearsal_image {
+	const char *binary;
+	const struct upgrade_file *file;
+	char **words;
+};
+
 static void
-rehearsal_execute(const char *binary, char **words, const struct rehearsal_ends *ends)
+rehearsal_execute(const struct rehearsal_image *image, const struct rehearsal_ends *ends)
 {
 	char numbers[REHEARSAL_NUMBERS];
 	unsigned count = 0;
 	char **argv;
 
-	while (words[count] != NULL)
+	while (image->words[count] != NULL)
 		count++;
 	argv = mem_alloc(count + 4, sizeof(*argv));
 	snprintf(numbers, sizeof(numbers), "%d,%d", ends->state, ends->answer);
-	argv[0] = (char *)binary;
+	argv[0] = (char *)image->binary;
 	argv[1] = (char *)"--rehearse";
 	argv[2] = numbers;
-	memcpy(argv + 3, words, count * sizeof(*argv));
-	execv(binary, argv);
+	memcpy(argv + 3, image->words, count * sizeof(*argv));
+	upgrade_file_execute(image->file, argv);
 }
 
 static void __attribute__((noreturn)) rehearsal_child(
-    struct master *master, const char *binary, char **words, const struct rehearsal_ends *ends)
+    struct master *master, const struct rehearsal_image *image, const struct rehearsal_ends *ends)
 {
 	if (setpgid(0, 0) != 0)
 		rehearsal_fail(ends->answer, "cannot make a process group");
@@ -160,9 +168,9 @@ static void __attribute__((noreturn)) rehearsal_child(
 	    fcntl(ends->state, F_SETFD, 0) != 0 || fcntl(ends->answer, F_SETFD, 0) != 0)
 		rehearsal_fail(ends->answer, "cannot hand over its descriptors");
 	rehearsal_set_signals();
-	rehearsal_execute(binary, words, ends);
+	rehearsal_execute(image, ends);
 	/* A script says the same when the program that it names is not there. */
-	rehearsal_fail(ends->answer, errno == ENOENT && access(binary, F_OK) == 0
+	rehearsal_fail(ends->answer, errno == ENOENT
 					 ? "cannot be executed: what it needs to be run is missing"
 					 : "cannot be executed");
 }
@@ -178,8 +186,9 @@ rehearsal_close(struct rehearsal *rehearsal)
 
 bool
 rehearsal_start(struct rehearsal *rehearsal, struct master *master, const char *binary,
-    char **words, int state, char *why, size_t why_size)
+    const struct upgrade_file *file, char **words, int state, char *why, size_t why_size)
 {
+	const struct rehearsal_image image = {binary, file, words};
 	struct rehearsal_ends ends = {.state = state, .answer = -1, .said = -1};
 	sigset_t all, before;
 
@@ -193,7 +202,7 @@ rehearsal_start(struct rehearsal *rehearsal, struct master *master, const char *
 		sigprocmask(SIG_SETMASK, &all, &before);
 		rehearsal->pid = fork();
 		if (rehearsal->pid == 0)
-			rehearsal_child(master, binary, words, &ends);
+			rehearsal_child(master, &image, &ends);
 		sigprocmask(SIG_SETMASK, &before, NULL);
 	}
 	if (rehearsal->pid <= 0)

@@ -21,6 +21,7 @@
 #define REHEARSAL_SAID_MAX   4096 /* of what it says otherwise */
 
 struct master;
+struct upgrade_file;
 
 /* What one end of a pipe has brought. */
 struct rehearsal_text {
@@ -41,11 +42,12 @@ struct rehearsal {
 };
 
 /*
- * Starts `binary`; `words` end its command line. It gets all descriptors that the state names;
- * `state` itself stays the caller's. False and a clause in `why` when there is no process.
+ * Starts the file, whose name is `binary`; `words` end its command line. It gets all descriptors
+ * that the state names; `state` itself stays the caller's. False and a clause in `why` when there
+ * is no process.
  */
 bool rehearsal_start(struct rehearsal *rehearsal, struct master *master, const char *binary,
-    char **words, int state, char *why, size_t why_size);
+    const struct upgrade_file *file, char **words, int state, char *why, size_t why_size);
 /* Its time is over: it is killed, and rehearsal_end() will be told. */
 void rehearsal_expire(struct rehearsal *rehearsal);
 /*

@@ -25,7 +25,6 @@
 #define UPGRADE_QUIET_TIME    (5 * CLOCK_SECOND)  /* that what is starting has to come to its end */
 #define UPGRADE_REHEARSE_TIME (10 * CLOCK_SECOND) /* that a rehearsal may take */
 #define UPGRADE_LOOK          (10 * CLOCK_MS)     /* between two looks whether it is quiet */
-#define UPGRADE_FOREIGN_WRITE 022                 /* mode bits that let others write */
 
 const char *
 upgrade_phase_name(enum upgrade_phase phase)
@@ -72,6 +71,7 @@ static void
 upgrade_end(struct upgrade *upgrade)
 {
 	rehearsal_abort(&upgrade->rehearsal);
+	upgrade_file_close(&upgrade->file);
 	if (upgrade->before >= 0)
 		close(upgrade->before);
 	upgrade->before = -1;
@@ -137,38 +137,6 @@ upgrade_failed(struct master *master, char *why)
 }
 
 /* ---- the order ---- */
-
-/* What may be executed with our rights: an absolute path of a file that nobody else can change. */
-static bool
-upgrade_check_binary(const char *binary, struct stat *file, char *why, size_t why_size)
-{
-	if (binary[0] != '/')
-		snprintf(why, why_size, "%s: expects an absolute path", binary);
-	else if (stat(binary, file) != 0)
-		snprintf(why, why_size, "%s: %s", binary, strerror(errno));
-	else if (!S_ISREG(file->st_mode))
-		snprintf(why, why_size, "%s: is no file that could be executed", binary);
-	else if (access(binary, X_OK) != 0)
-		snprintf(why, why_size, "%s: cannot be executed: %s", binary, strerror(errno));
-	else if (geteuid() == 0 &&
-		 (file->st_uid != 0 || (file->st_mode & UPGRADE_FOREIGN_WRITE) != 0))
-		snprintf(why, why_size, "%s: others than root may write to it", binary);
-	else
-		return true;
-	return false;
-}
-
-/* Whether it is still the file that was looked at. */
-static bool
-upgrade_is_same_file(const char *binary, const struct stat *file)
-{
-	struct stat now;
-
-	return stat(binary, &now) == 0 && now.st_dev == file->st_dev &&
-	       now.st_ino == file->st_ino && now.st_size == file->st_size &&
-	       now.st_mtim.tv_sec == file->st_mtim.tv_sec &&
-	       now.st_mtim.tv_nsec == file->st_mtim.tv_nsec;
-}
 
 void
 upgrade_order(struct master *master, const char *who, const char *binary, struct control_ask *ask)
@@ -260,13 +228,13 @@ upgrade_rehearse_now(struct master *master, uint64_t now)
 	int state;
 
 	notify_reloading();
-	if (!upgrade_check_binary(upgrade->binary, &upgrade->file, why, sizeof(why))) {
+	if (!upgrade_file_open(&upgrade->file, upgrade->binary, why, sizeof(why))) {
 		upgrade_refuse(master, why);
 		return;
 	}
 	state = upgrade_write_state(master, why, sizeof(why));
 	if (state >= 0) {
-		good = rehearsal_start(&upgrade->rehearsal, master, upgrade->binary,
+		good = rehearsal_start(&upgrade->rehearsal, master, upgrade->binary, &upgrade->file,
 		    upgrade->start.words, state, why, sizeof(why));
 		close(state);
 	}
@@ -282,7 +250,7 @@ upgrade_leave_now(struct master *master)
 	struct upgrade *upgrade = &master->upgrade;
 	char why[UPGRADE_WHY_MAX];
 
-	if (!upgrade_is_same_file(upgrade->binary, &upgrade->file))
+	if (!upgrade_file_is_same(&upgrade->file, upgrade->binary))
 		snprintf(why, sizeof(why), "%s: was changed during the upgrade", upgrade->binary);
 	else if (upgrade_leave(master, why, sizeof(why)))
 		return;
@@ -396,7 +364,7 @@ upgrade_open(struct master *master, const struct upgrade_start *start)
 {
 	struct upgrade *upgrade = &master->upgrade;
 
-	*upgrade = (struct upgrade){.start = *start, .before = -1};
+	*upgrade = (struct upgrade){.start = *start, .file.fd = -1, .before = -1};
 	upgrade->self = open("/proc/self/exe", O_PATH | O_CLOEXEC);
 	if (upgrade->self < 0)
 		log_warn("without /proc/self/exe there is no upgrade");

@@ -20,12 +20,12 @@
 
 #include "daemon/asks.h"
 #include "daemon/rehearsal.h"
+#include "daemon/upgrade_file.h"
 
 #include <jansson.h>
 
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/stat.h>
 
 #define UPGRADE_WHY_MAX 512
 
@@ -52,11 +52,11 @@ struct upgrade {
 	struct upgrade_start start;
 	int self; /* owns; the binary that runs */
 
-	char *binary;     /* owns; of the present upgrade */
-	struct stat file; /* of that, as it was rehearsed */
-	char *version;    /* owns; what it calls itself */
-	uint64_t begun;   /* when it was ordered */
-	uint64_t limit;   /* of the present phase */
+	char *binary;             /* owns; of the present upgrade */
+	struct upgrade_file file; /* what that led to; open from the rehearsal on */
+	char *version;            /* owns; what it calls itself */
+	uint64_t begun;           /* when it was ordered */
+	uint64_t limit;           /* of the present phase */
 	struct rehearsal rehearsal;
 	struct asks asks; /* who waits for the outcome */
 

@@ -117,10 +117,11 @@ upgrade_load(struct master *master, enum upgrade_way way, char *why, size_t why_
 /* What is executed, and what it is told. */
 struct upgrade_image {
 	enum upgrade_way way;
-	const char *path; /* borrows; where `binary` is -1 that is executed, else only a name */
-	int binary;       /* borrows; a descriptor, or -1 */
-	int state, other; /* borrows */
-	char **words;     /* borrows */
+	const char *path;                /* borrows; only a name */
+	const struct upgrade_file *file; /* borrows; NULL: `binary` is executed */
+	int binary;                      /* borrows; a descriptor */
+	int state, other;                /* borrows */
+	char **words;                    /* borrows */
 };
 
 static char **
@@ -151,10 +152,10 @@ upgrade_execute(const struct upgrade_image *image)
 
 	fcntl(image->state, F_SETFD, 0);
 	fcntl(image->other, F_SETFD, 0);
-	if (image->binary >= 0)
-		execveat(image->binary, "", argv, environ, AT_EMPTY_PATH);
+	if (image->file != NULL)
+		upgrade_file_execute(image->file, argv);
 	else
-		execve(image->path, argv, environ);
+		execveat(image->binary, "", argv, environ, AT_EMPTY_PATH);
 	saved = errno;
 	fcntl(image->state, F_SETFD, FD_CLOEXEC);
 	fcntl(image->other, F_SETFD, FD_CLOEXEC);
@@ -207,7 +208,7 @@ upgrade_leave(struct master *master, char *why, size_t why_size)
 	struct upgrade *upgrade = &master->upgrade;
 	struct upgrade_image image = {.way = UPGRADE_RESUME,
 	    .path = upgrade->binary,
-	    .binary = -1,
+	    .file = &upgrade->file,
 	    .other = upgrade->self,
 	    .words = upgrade->start.words};
 
@@ -339,12 +340,12 @@ upgrade_arrive(const struct upgrade_arrival *arrival, char **words, const char *
 	struct master *master;
 	char why[UPGRADE_WHY_MAX];
 
+	/* The kernel names us after the descriptor that was executed. */
+	prctl(PR_SET_NAME, "hostlerd");
 	if (arrival->way == UPGRADE_REHEARSE)
 		return upgrade_rehearse(arrival, control_default);
 	master = mem_alloc(1, sizeof(*master));
 	log_open("master", LOG_LEVEL_INFO);
-	/* The kernel names us after a descriptor when it was one that was executed. */
-	prctl(PR_SET_NAME, "hostlerd");
 	master->control_default = control_default;
 	if (!state_load(master, arrival->state, why, sizeof(why)))
 		upgrade_retreat(arrival, words, why);
