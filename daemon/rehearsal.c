@@ -17,6 +17,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -100,14 +101,14 @@ static void __attribute__((noreturn)) rehearsal_fail(int answer, const char *wha
 
 /*
  * The guardian shall see its pipe's end when the master goes, however many hold everything else of
- * his: what has that number is /dev/null from now on.
+ * his: what has that number is nobody's file from now on. One in memory needs no right to open it.
  */
 static void
 rehearsal_leave_guardian(int pipe, int answer)
 {
-	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+	int nobody = memfd_create("hostler-nobody", MFD_CLOEXEC);
 
-	if (null < 0 || dup2(null, pipe) < 0)
+	if (nobody < 0 || dup2(nobody, pipe) < 0)
 		rehearsal_fail(answer, "cannot leave the guardian");
 }
 

@@ -80,3 +80,15 @@ def test_a_binary_in_a_folder_of_others(start, theirs):
     upgraded(daemon, path)
     assert harness.Process(daemon.pid).name == "hostlerd"
     assert daemon.connect().ask(b"x") == b"X"
+
+
+def test_a_user_who_may_open_nothing(start, folder, root):
+    """Not even /dev/null: what a rehearsal needs it has, or makes in memory."""
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode != 0:
+        pytest.skip("no mount namespace can be made here")
+    folder.chmod(0o777)
+    daemon = start({"e": echo()}, control=folder / "control.sock", prefix=[
+        "unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o mode=755 none /dev && exec setpriv '
+        '--reuid=65534 --regid=65534 --clear-groups "$@"', "sh"])
+    upgraded(daemon)
+    assert daemon.connect().ask(b"x") == b"x"
