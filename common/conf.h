@@ -65,6 +65,12 @@ struct conf_service {
 	unsigned backlog;
 	enum protocol_kind protocol;
 	unsigned ids; /* protocol = frame: 1 for yes */
+
+	/* protocol = http */
+	char *content_type;            /* owns; of replies */
+	unsigned server_name;          /* 1: replies say who made them */
+	uint64_t max_target, max_head; /* bytes of a request */
+
 	enum handler_kind handler;
 
 	/* handler = program */

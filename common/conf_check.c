@@ -57,24 +57,37 @@ conf_check_pair(struct conf_build *build, unsigned section)
 		    protocol_name(service->protocol));
 }
 
+static void
+conf_check_refuse_foreign(struct conf_build *build, unsigned section, const struct option *option)
+{
+	const struct conf_service *service = conf_check_service(build, section);
+	unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT);
+
+	if (option->flags & OPTION_HTTP)
+		conf_build_refuse(build, section, option,
+		    "is for protocol http alone; the protocol is %s",
+		    protocol_name(service->protocol));
+	else
+		conf_build_refuse(build, section, option, "is for %s alone; the handler is %s",
+		    only == OPTION_PROGRAM   ? "handler program"
+		    : only == OPTION_COLLECT ? "handler collect"
+					     : "the handlers program and collect",
+		    handler_name(service->handler));
+}
+
 /* A handler has no use for another one's keys: somebody expects something. */
 static void
 conf_check_foreign(struct conf_build *build, unsigned section)
 {
-	enum handler_kind handler = conf_check_service(build, section)->handler;
+	const struct conf_service *service = conf_check_service(build, section);
 
 	for (unsigned i = 0; i < option_count(); i++) {
 		const struct option *option = option_at(i);
-		unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT);
 
-		if (option->scope == OPTION_SERVICE && !option_is_for(option, handler) &&
+		if (option->scope == OPTION_SERVICE &&
+		    !option_is_for(option, service->protocol, service->handler) &&
 		    conf_is_given(build->conf, section, option->key))
-			conf_build_refuse(build, section, option,
-			    "is for %s alone; the handler is %s",
-			    only == OPTION_PROGRAM   ? "handler program"
-			    : only == OPTION_COLLECT ? "handler collect"
-						     : "the handlers program and collect",
-			    handler_name(handler));
+			conf_check_refuse_foreign(build, section, option);
 	}
 }
 

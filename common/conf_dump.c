@@ -104,7 +104,8 @@ conf_dump_applies(const struct conf *conf, unsigned section, const struct option
 	if (option->scope != conf_scope(section))
 		return false;
 	return section == CONF_HOSTLER ||
-	       option_is_for(option, conf->services[section - 1].handler);
+	       option_is_for(option, conf->services[section - 1].protocol,
+		   conf->services[section - 1].handler);
 }
 
 /* ---- one by one ---- */

@@ -11,7 +11,8 @@
 #define PROTOCOLS(X)                                                                               \
 	X(STREAM, stream, "bytes as they come")                                                    \
 	X(LINE, line, "messages that end with LF")                                                 \
-	X(FRAME, frame, "messages behind a four-byte length")
+	X(FRAME, frame, "messages behind a four-byte length")                                      \
+	X(HTTP, http, "HTTP/1.1")
 
 enum protocol_kind {
 #define X(constant, name, help) PROTOCOL_##constant,
@@ -23,13 +24,16 @@ enum protocol_kind {
 #define WITH_STREAM (1u << PROTOCOL_STREAM)
 #define WITH_LINE   (1u << PROTOCOL_LINE)
 #define WITH_FRAME  (1u << PROTOCOL_FRAME)
+#define WITH_HTTP   (1u << PROTOCOL_HTTP)
 
 /* X(CONSTANT, name, protocols it can serve, "what it is") */
 #define HANDLERS(X)                                                                                \
-	X(ECHO, echo, WITH_STREAM | WITH_LINE | WITH_FRAME, "replies with the request")            \
+	X(ECHO, echo, WITH_STREAM | WITH_LINE | WITH_FRAME | WITH_HTTP,                            \
+	    "replies with the request")                                                            \
 	X(DISCARD, discard, WITH_STREAM | WITH_LINE | WITH_FRAME, "reads and says nothing")        \
 	X(COLLECT, collect, WITH_STREAM | WITH_LINE | WITH_FRAME, "appends messages to a file")    \
-	X(PROGRAM, program, WITH_LINE | WITH_FRAME, "a program of yours, in a warm pool")
+	X(PROGRAM, program, WITH_LINE | WITH_FRAME | WITH_HTTP,                                    \
+	    "a program of yours, in a warm pool")
 
 enum handler_kind {
 #define X(constant, name, protocols, help) HANDLER_##constant,

@@ -181,6 +181,16 @@ static const struct option option_table[] = {
 	.help = "With yes, for protocol frame alone: each request carries an id of four bytes in "
 		"front of its payload, each reply the same id and a byte of status, and replies "
 		"go out as they come, in any order."},
+    {SERVICE("content_type", content_type), TEXT, .flags = OPTION_HTTP | OPTION_LIMIT,
+	.fallback = "text/plain; charset=utf-8", .help = "What replies are said to be."},
+    {SERVICE("server_name", server_name), CHOICE(option_answers), .fallback = "yes",
+	.flags = OPTION_HTTP | OPTION_LIMIT, .help = "Whether replies have a field Server."},
+    {SERVICE("max_target", max_target), SIZE(16, 64 * KIB), .flags = OPTION_HTTP | OPTION_LIMIT,
+	.fallback = "8K", .help = "Bytes of a request's target, path and query; beyond them 414."},
+    {SERVICE("max_head", max_head), SIZE(64, 1 * MIB), .flags = OPTION_HTTP | OPTION_LIMIT,
+	.fallback = "32K",
+	.help = "Bytes of a request's first line and header fields; beyond them 431. There may "
+		"be a hundred fields."},
     {SERVICE("handler", handler), CHOICE(option_handlers), .flags = OPTION_REQUIRED,
 	.example = "program", .help = "Who answers the requests."},
     {SERVICE("command", command), TEXT, .flags = OPTION_PROGRAM | OPTION_SHAPES,
@@ -348,10 +358,12 @@ option_find(enum option_scope scope, const char *key)
 }
 
 bool
-option_is_for(const struct option *option, enum handler_kind handler)
+option_is_for(const struct option *option, enum protocol_kind protocol, enum handler_kind handler)
 {
 	unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT);
 
+	if ((option->flags & OPTION_HTTP) && protocol != PROTOCOL_HTTP)
+		return false;
 	return only == 0 || (handler == HANDLER_PROGRAM && (only & OPTION_PROGRAM)) ||
 	       (handler == HANDLER_COLLECT && (only & OPTION_COLLECT));
 }

@@ -34,6 +34,8 @@ enum option_type {
 #define OPTION_SELF     32u /* OPTION_AUTO: auto is no number but a manner; kept as 0 */
 #define OPTION_COLLECT  64u /* makes sense with handler = collect alone; or with both of them */
 
+#define OPTION_HTTP 128u /* makes sense with protocol = http alone */
+
 #define OPTION_WORKERS_MAX UINT64_MAX /* as `max`: see option_max() */
 
 struct option {
@@ -63,7 +65,8 @@ bool option_is_near(const char *text, const char *word);
 /* The largest number on this machine: for `workers` it depends on the CPUs. */
 uint64_t option_max(const struct option *option);
 /* Whether the option means anything to services with this handler. */
-bool option_is_for(const struct option *option, enum handler_kind handler);
+bool option_is_for(
+    const struct option *option, enum protocol_kind protocol, enum handler_kind handler);
 /* CPUs that are online, at least 1. */
 unsigned option_cpus(void);
 

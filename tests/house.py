@@ -19,7 +19,8 @@ TOP = pathlib.Path(os.environ.get("HOSTLER_SOURCE", pathlib.Path(__file__).paren
 BUILD = pathlib.Path(os.environ.get("HOSTLER_BUILD", TOP / "build"))
 FOLDERS = ("common", "ipc", "workers", "daemon", "ctl")
 COMPILE = os.environ.get("HOSTLER_CC", "cc").split() + [
-    "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-fsyntax-only", "-x", "c", f"-I{TOP}"]
+    "-std=gnu11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-fsyntax-only", "-x", "c", f"-I{TOP}",
+    "-isystem", "/usr/share/include/llhttp"]
 
 # Who may include whom. A file of one's own folder always; "workers/worker.h" is one file.
 MAY_INCLUDE = {

@@ -174,6 +174,8 @@ conn_forget(struct conn *conn)
 
 	conn->state = CONN_CLOSED;
 	if (conn->busy != NULL) {
+		if (service->proto->drop != NULL)
+			service->proto->drop(conn);
 		buf_free(&conn->busy->in);
 		buf_free(&conn->busy->out);
 	}

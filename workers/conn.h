@@ -37,6 +37,7 @@ struct conn_busy {
 	struct buf in; /* input that is no whole message yet, or is held back */
 	struct buf out;
 	size_t scanned;       /* for the codec */
+	void *state;          /* owns, by proto->drop(); what else the protocol keeps */
 	struct req_list reqs; /* owns; in the client's order */
 	unsigned under_way;   /* how many they are */
 	unsigned taken;       /* messages, in this turn */

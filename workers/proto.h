@@ -35,6 +35,8 @@ struct proto {
 	uint32_t (*peek)(const char *data, size_t length);
 	/* Replies tell what they answer: each is written as soon as it is there. */
 	bool any_order;
+	/* Releases conn->busy->state: the connection closes. NULL where nothing is kept there. */
+	void (*drop)(struct conn *conn);
 
 	/*
 	 * For a connection that moves to another worker: what the protocol keeps in conn->busy

@@ -155,7 +155,8 @@ static const struct {
     {PROGRAM "discipline=session\n",
 	"t.conf:6: [service a] discipline: 'session': expects strict\n"},
     {"[service a]\nlisten=80\nprotocol=lines\nhandler=proxy\n",
-	"t.conf:3: [service a] protocol: 'lines': expects stream, line or frame; did you mean "
+	"t.conf:3: [service a] protocol: 'lines': expects stream, line, frame or http; did you "
+	"mean "
 	"line?\n"
 	"t.conf:4: [service a] handler: 'proxy': expects echo, discard, collect or program\n"},
     /* comments inside values */

@@ -254,7 +254,9 @@ check_run_number(const struct option *option, uint64_t number)
 {
 	char text[512], value[UNIT_TEXT_MAX], expected[128], *dump;
 	bool is_daemon = option->scope == OPTION_HOSTLER;
-	const char *service = option_is_for(option, HANDLER_PROGRAM) ? PROGRAM : COLLECT;
+	const char *service = option->flags & OPTION_HTTP                             ? HTTP
+			      : option_is_for(option, PROTOCOL_LINE, HANDLER_PROGRAM) ? PROGRAM
+										      : COLLECT;
 	struct conf *conf;
 
 	unit_format(option->unit, number, value);
@@ -288,7 +290,7 @@ START_TEST(test_origins)
 	char *text = help_dump(conf), expected[512], *current = getcwd(NULL, 0);
 
 	for (unsigned i = 0; i < option_count(); i++) {
-		if (!option_is_for(option_at(i), HANDLER_PROGRAM))
+		if (!option_is_for(option_at(i), PROTOCOL_LINE, HANDLER_PROGRAM))
 			continue;
 		snprintf(expected, sizeof(expected), "\n%s = ", option_at(i)->key);
 		if (strstr(text, expected) == NULL) {

@@ -32,7 +32,9 @@ static const char every_key[] =
     "file = /tmp/check-records\nack = synced\nrotate_size = 1M\n"
     "[service c]\nlisten = 127.0.0.1:0\nprotocol = line\nhandler = program\ncommand = sh\n"
     "reply_end = ' '\ninstances = auto\nconcurrency = 1\n"
-    "[service d]\nlisten = 127.0.0.1:0\nprotocol = stream\nhandler = discard\n";
+    "[service d]\nlisten = 127.0.0.1:0\nprotocol = stream\nhandler = discard\n"
+    "[service e]\nlisten = 127.0.0.1:0\nprotocol = http\nhandler = echo\n"
+    "content_type = text/html\nserver_name = no\nmax_target = 1K\nmax_head = 4K\n";
 
 static char *
 dump(const struct conf *conf)

@@ -273,7 +273,7 @@ START_TEST(test_choices_are_shown)
 {
 	char *help = check_option_printed(conf_print_options);
 
-	ck_assert_ptr_nonnull(strstr(help, "\n  --protocol stream|line|frame "));
+	ck_assert_ptr_nonnull(strstr(help, "\n  --protocol stream|line|frame|http\n"));
 	ck_assert_ptr_nonnull(strstr(help, " The default is "));
 	free(help);
 }
@@ -299,7 +299,7 @@ check_option_is_foreign(const char *line)
 	const struct option *option =
 	    sscanf(line, "%63[a-z_]", key) == 1 ? option_find(OPTION_SERVICE, key) : NULL;
 
-	return option != NULL && !option_is_for(option, HANDLER_PROGRAM);
+	return option != NULL && !option_is_for(option, PROTOCOL_LINE, HANDLER_PROGRAM);
 }
 
 /* Takes the # off every "#key = value", so that all options of the sample's handler count. */

@@ -435,6 +435,7 @@ START_TEST(kinds_that_go_together)
 		[HANDLER_DISCARD] = true,
 		[HANDLER_COLLECT] = true,
 		[HANDLER_PROGRAM] = true},
+	    [PROTOCOL_HTTP] = {[HANDLER_ECHO] = true, [HANDLER_PROGRAM] = true},
 	};
 
 	for (unsigned p = 0; p < PROTOCOL_COUNT; p++)

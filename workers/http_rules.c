@@ -1,0 +1,349 @@
+/*
+ * The rules of RFC 9110 and 9112 that a request has to keep beside those of the parser, and which
+ * status it gets for which. Owns nothing.
+ */
+#include "workers/http.h"
+
+#include <ctype.h>
+#include <string.h>
+#include <strings.h>
+
+/* ---- looking at fields ---- */
+
+bool
+http_is(const char *data, struct http_span span, const char *text)
+{
+	return span.length == strlen(text) && strncasecmp(data + span.at, text, span.length) == 0;
+}
+
+const struct http_header *
+http_find(const struct http_request *request, const char *data, const char *name, unsigned *count)
+{
+	const struct http_header *found = NULL;
+
+	*count = 0;
+	for (unsigned i = 0; i < request->header_count; i++) {
+		if (!http_is(data, request->headers[i].name, name))
+			continue;
+		found = &request->headers[i];
+		++*count;
+	}
+	return *count == 1 ? found : NULL;
+}
+
+static bool
+http_is_space(char c)
+{
+	return c == ' ' || c == '\t';
+}
+
+bool
+http_has_token(const char *data, struct http_span span, const char *token)
+{
+	size_t at = span.at, end = span.at + span.length;
+
+	while (at < end) {
+		const char *comma = memchr(data + at, ',', end - at);
+		size_t next = comma != NULL ? (size_t)(comma - data) : end, last = next;
+
+		while (at < last && http_is_space(data[at]))
+			at++;
+		while (last > at && http_is_space(data[last - 1]))
+			last--;
+		if (http_is(data, (struct http_span){at, last - at}, token))
+			return true;
+		at = next + 1;
+	}
+	return false;
+}
+
+/* White space, then CR LF, and nothing else, from one place to another. */
+static bool
+http_is_line_end(const char *data, size_t from, size_t to)
+{
+	while (from < to && http_is_space(data[from]))
+		from++;
+	return to == from + 2 && data[from] == '\r' && data[from + 1] == '\n';
+}
+
+/*
+ * Between the fields there is nothing but a colon, white space and one line end: no folded line, no
+ * bare LF, no name that is empty, whatever the parser thinks of them.
+ */
+static bool
+http_is_tidy(const struct http_request *request, const char *data)
+{
+	for (unsigned i = 0; i < request->header_count; i++) {
+		const struct http_header *header = &request->headers[i];
+		size_t at = header->name.at + header->name.length;
+		size_t next = i + 1 < request->header_count ? request->headers[i + 1].name.at
+							    : request->head - 2;
+
+		if (header->name.length == 0 || data[at++] != ':')
+			return false;
+		if (header->value.length > 0) {
+			for (; at < header->value.at; at++)
+				if (!http_is_space(data[at]))
+					return false;
+			if (memchr(data + at, '\n', header->value.length) != NULL)
+				return false;
+			at += header->value.length;
+		}
+		if (!http_is_line_end(data, at, next))
+			return false;
+	}
+	return data[request->head - 2] == '\r' && data[request->head - 1] == '\n';
+}
+
+static void
+http_trim_values(struct http_request *request, const char *data)
+{
+	for (unsigned i = 0; i < request->header_count; i++) {
+		struct http_span *value = &request->headers[i].value;
+
+		while (value->length > 0 && http_is_space(data[value->at + value->length - 1]))
+			value->length--;
+	}
+}
+
+/* RFC 3986, 3.2.2 and 3.2.3: a name or address, and a port. */
+static bool
+http_is_host(const char *data, struct http_span host)
+{
+	const char *at = data + host.at, *end = at + host.length;
+	const char *others = "-._~!$&'()*+,;=%";
+
+	if (at == end)
+		return false;
+	if (*at == '[') {
+		for (at++; at < end && (isxdigit((unsigned char)*at) || *at == ':' || *at == '.');)
+			at++;
+		if (at == end || *at++ != ']')
+			return false;
+	} else {
+		const char *first = at;
+
+		while (at < end && (isalnum((unsigned char)*at) || strchr(others, *at) != NULL))
+			at++;
+		if (at == first)
+			return false;
+	}
+	if (at == end)
+		return true;
+	if (*at++ != ':' || end - at > 5)
+		return false;
+	while (at < end && isdigit((unsigned char)*at))
+		at++;
+	return at == end;
+}
+
+/* ---- the target ---- */
+
+/* http://host/path?query: the host in it counts, RFC 9112, 3.2.2. */
+static bool
+http_take_authority(struct http_request *request, const char *data)
+{
+	static const char *const schemes[] = {"http://", "https://"};
+	const struct http_span target = request->target;
+
+	for (int i = 0; i < 2; i++) {
+		size_t length = strlen(schemes[i]), end;
+
+		if (target.length < length ||
+		    strncasecmp(data + target.at, schemes[i], length) != 0)
+			continue;
+		for (end = length; end < target.length; end++)
+			if (data[target.at + end] == '/' || data[target.at + end] == '?')
+				break;
+		request->host = (struct http_span){target.at + length, end - length};
+		request->path = (struct http_span){target.at + end, target.length - end};
+		return http_is_host(data, request->host);
+	}
+	return false;
+}
+
+static bool
+http_split_target(struct http_request *request, const char *data)
+{
+	const char *first = data + request->target.at, *mark;
+
+	if (memchr(first, '#', request->target.length) != NULL)
+		return false;
+	if (request->target.length == 1 && *first == '*') {
+		request->path = request->target;
+		return request->is_options;
+	}
+	if (*first == '/')
+		request->path = request->target;
+	else if (!http_take_authority(request, data))
+		return false;
+	mark = memchr(data + request->path.at, '?', request->path.length);
+	if (mark != NULL) {
+		size_t at = (size_t)(mark - data);
+
+		request->query =
+		    (struct http_span){at + 1, request->path.at + request->path.length - at - 1};
+		request->path.length = at - request->path.at;
+	}
+	return true;
+}
+
+/* ---- the rules ---- */
+
+/* How long the body is must have one answer: RFC 9112, 6.3, and stricter. 0, or a status. */
+static unsigned
+http_judge_length(struct http_request *request, const char *data)
+{
+	unsigned encodings, lengths;
+	const struct http_header *encoding =
+	    http_find(request, data, "transfer-encoding", &encodings);
+
+	http_find(request, data, "content-length", &lengths);
+	if (encodings > 0 && (lengths > 0 || request->minor == 0))
+		return 400;
+	if (encodings > 0 && (encoding == NULL || !http_is(data, encoding->value, "chunked")))
+		return 501;
+	if (lengths > 1)
+		return 400;
+	request->is_chunked = encodings > 0;
+	request->length = lengths > 0 ? request->parser.content_length : 0;
+	return request->length > request->limits->body ? 413 : 0;
+}
+
+static unsigned
+http_judge_host(struct http_request *request, const char *data)
+{
+	unsigned count;
+	const struct http_header *host = http_find(request, data, "host", &count);
+
+	if (count > 1 || (count == 0 && request->minor >= 1))
+		return 400;
+	if (count == 1 && !http_is_host(data, host->value))
+		return 400;
+	if (request->host.length == 0 && count == 1)
+		request->host = host->value;
+	return 0;
+}
+
+static void
+http_note_method(struct http_request *request)
+{
+	request->method = llhttp_method_name((llhttp_method_t)request->parser.method);
+	request->is_head = request->parser.method == HTTP_HEAD;
+	request->is_get = request->parser.method == HTTP_GET;
+	request->is_post = request->parser.method == HTTP_POST;
+	request->is_put = request->parser.method == HTTP_PUT;
+	request->is_options = request->parser.method == HTTP_OPTIONS;
+}
+
+static void
+http_note_wishes(struct http_request *request, const char *data)
+{
+	bool close = false, keep = false, upgrade = false, protocol = false;
+
+	for (unsigned i = 0; i < request->header_count; i++) {
+		const struct http_header *header = &request->headers[i];
+
+		if (http_is(data, header->name, "connection")) {
+			close |= http_has_token(data, header->value, "close");
+			keep |= http_has_token(data, header->value, "keep-alive");
+			upgrade |= http_has_token(data, header->value, "upgrade");
+		} else if (http_is(data, header->name, "upgrade")) {
+			protocol = true;
+		} else if (http_is(data, header->name, "expect")) {
+			request->expects |= http_is(data, header->value, "100-continue");
+			request->expects_more |= !http_is(data, header->value, "100-continue");
+		}
+	}
+	request->keeps_alive = !close && (request->minor >= 1 || keep);
+	request->upgrades = upgrade && protocol && request->minor >= 1;
+}
+
+/* One space between method and target; the parser would take more. */
+static bool
+http_is_request_line(const struct http_request *request, const char *data)
+{
+	size_t at = request->target.at;
+
+	/* Without a version the parser thinks of HTTP/0.9. */
+	return request->parser.http_major == 1 && at >= 2 && data[at - 1] == ' ' &&
+	       data[at - 2] != ' ';
+}
+
+/* Its head is whole. 0, or the status that it is refused with. */
+unsigned
+http_judge(struct http_request *request, const char *data)
+{
+	unsigned status;
+
+	if (request->head > request->limits->head)
+		return 431;
+	if (!http_is_request_line(request, data) || !http_is_tidy(request, data))
+		return 400;
+	http_trim_values(request, data);
+	http_note_method(request);
+	if (request->parser.method == HTTP_CONNECT)
+		return 405;
+	if (!http_split_target(request, data))
+		return 400;
+	status = http_judge_length(request, data);
+	if (status == 0)
+		status = http_judge_host(request, data);
+	http_note_wishes(request, data);
+	return status;
+}
+
+/* ---- what the parser refuses ---- */
+
+static bool
+http_is_token_char(unsigned char c)
+{
+	return isalnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+}
+
+/* A method that nobody knows is not the same as no method. */
+static unsigned
+http_judge_method(const struct http_request *request, size_t length)
+{
+	size_t at = 0;
+
+	while (at < length && (request->data[at] == '\r' || request->data[at] == '\n'))
+		at++;
+	for (size_t first = at; at < length; at++) {
+		if (request->data[at] == ' ' && at > first)
+			return 501;
+		if (!http_is_token_char((unsigned char)request->data[at]))
+			return 400;
+	}
+	return 501;
+}
+
+/* HTTP/ and two digits are a version, of which there are but two that we speak. */
+static unsigned
+http_judge_version(const struct http_request *request, size_t length)
+{
+	size_t at = request->target.at + request->target.length;
+	const char *version = request->data + at;
+
+	if (length < at + 9 || memcmp(version, " HTTP/", 6) != 0)
+		return 400;
+	if (!isdigit((unsigned char)version[6]) || version[7] != '.' ||
+	    !isdigit((unsigned char)version[8]))
+		return 400;
+	return version[6] != '1' || version[8] > '1' ? 505 : 400;
+}
+
+unsigned
+http_judge_error(const struct http_request *request, llhttp_errno_t error, size_t length)
+{
+	if (request->status != 0)
+		return request->status;
+	switch (error) {
+	case HPE_INVALID_METHOD:
+		return http_judge_method(request, length);
+	case HPE_INVALID_VERSION:
+		return http_judge_version(request, length);
+	default:
+		return 400;
+	}
+}

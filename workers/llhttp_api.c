@@ -1,0 +1,3 @@
+/* The rest of llhttp: one unit with the state machine would declare the same twice. */
+#include <api.c>
+#include <http.c>

@@ -1,0 +1,339 @@
+/*
+ * http: HTTP/1.1 in front of any handler. The body is the message, or for a method without one the
+ * query; the reply is the body. What a request is stands in http.c; here it becomes one, and
+ * replies and refusals become HTTP.
+ *
+ * The request's tag: how its reply is to be written, and for a refusal of our own the status.
+ */
+#include "workers/proto.h"
+
+#include "common/mem.h"
+#include "workers/conn.h"
+#include "workers/http.h"
+#include "workers/http_reply.h"
+#include "workers/req.h"
+#include "workers/service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PROTO_HTTP_TAG(status, flags) ((uint32_t)(status) << 16 | (flags))
+#define PROTO_HTTP_VERSION            1 /* of what freeze writes */
+#define PROTO_HTTP_ALLOW              "Allow: GET, HEAD, POST, PUT, OPTIONS\r\n"
+
+/* What a connection keeps while a request is coming. */
+struct proto_http {
+	struct http_request request;
+	struct http_limits limits;
+	bool continued; /* the client was told to go on */
+};
+
+/* ---- the request that is coming ---- */
+
+static struct proto_http *proto_http_spare;
+
+static struct proto_http *
+proto_http_open(struct conn *conn)
+{
+	const struct conf_service *conf = conn->service->conf;
+	struct proto_http *http = conn->busy->state;
+
+	if (http != NULL)
+		return http;
+	http = proto_http_spare != NULL ? proto_http_spare : mem_alloc(1, sizeof(*http));
+	proto_http_spare = NULL;
+	http->limits = (struct http_limits){
+	    .target = conf->max_target, .head = conf->max_head, .body = conf->max_message};
+	http->continued = false;
+	http_open(&http->request, &http->limits);
+	conn->busy->state = http;
+	return http;
+}
+
+static void
+proto_http_drop(struct conn *conn)
+{
+	struct proto_http *http = conn->busy->state;
+
+	if (http == NULL)
+		return;
+	conn->busy->state = NULL;
+	http_close(&http->request);
+	free(proto_http_spare);
+	proto_http_spare = http;
+}
+
+/* ---- input ---- */
+
+static unsigned
+proto_http_flags(const struct http_request *request)
+{
+	return (request->is_head ? (unsigned)HTTP_REPLY_NO_BODY : 0u) |
+	       (request->keeps_alive ? 0u : (unsigned)HTTP_REPLY_CLOSE) |
+	       (request->minor == 0 ? (unsigned)HTTP_REPLY_KEEP_10 : 0u);
+}
+
+/* What comes behind it has no meaning: this reply is the last. */
+static void
+proto_http_refuse_rest(struct conn *conn, unsigned status, unsigned flags)
+{
+	enum outcome outcome = status == 413 ? OUTCOME_TOO_LARGE : OUTCOME_BAD;
+
+	proto_http_drop(conn);
+	req_refuse(conn, outcome, PROTO_HTTP_TAG(status, flags | HTTP_REPLY_CLOSE));
+	conn_end_input(conn);
+}
+
+/* A client that waits for a word before it sends the body gets it when it is its turn. */
+static void
+proto_http_continue(struct conn *conn)
+{
+	struct proto_http *http = conn->busy->state;
+
+	if (http == NULL || !http->request.head_told || !http->request.expects || http->continued ||
+	    conn->busy->under_way > 0)
+		return;
+	buf_append(&conn->busy->out, HTTP_CONTINUE, strlen(HTTP_CONTINUE));
+	http->continued = true;
+}
+
+/* Whether the rest is worth waiting for: 0, or a status. */
+static unsigned
+proto_http_judge(const struct http_request *request)
+{
+	if (request->expects_more)
+		return 417;
+	if (request->is_options)
+		return 0;
+	return request->is_get || request->is_head || request->is_post || request->is_put ? 0 : 405;
+}
+
+static int
+proto_http_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* %41 and + of a query; what is no such code stays as it is. Returns the length. */
+static size_t
+proto_http_decode(const char *from, size_t length, char *to)
+{
+	size_t made = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		int high = -1, low = -1;
+
+		if (from[i] == '%' && i + 2 < length) {
+			high = proto_http_digit(from[i + 1]);
+			low = proto_http_digit(from[i + 2]);
+		}
+		if (high >= 0 && low >= 0) {
+			to[made++] = (char)(high << 4 | low);
+			i += 2;
+		} else {
+			to[made++] = from[i] == '+' ? ' ' : from[i];
+		}
+	}
+	return made;
+}
+
+/* A method that has no body sends its message in the query. */
+static void
+proto_http_submit_query(
+    struct conn *conn, const struct http_request *request, const char *data, uint32_t tag)
+{
+	char *query = mem_alloc(1, request->query.length + 1);
+	size_t length = proto_http_decode(data + request->query.at, request->query.length, query);
+
+	req_submit(conn, query, length, tag);
+	free(query);
+}
+
+static void
+proto_http_submit(struct conn *conn, struct http_request *request, const char *data)
+{
+	uint32_t tag = PROTO_HTTP_TAG(0, proto_http_flags(request));
+	bool ends = !request->keeps_alive;
+
+	if (request->is_options)
+		req_refuse(conn, OUTCOME_BAD, PROTO_HTTP_TAG(204, proto_http_flags(request)));
+	else if (request->is_get || request->is_head)
+		proto_http_submit_query(conn, request, data, tag);
+	else if (request->is_chunked)
+		req_submit(conn, buf_bytes(&request->chunks), buf_length(&request->chunks), tag);
+	else
+		req_submit(conn, data + request->body.at, request->body.length, tag);
+	if (ends)
+		conn_end_input(conn);
+}
+
+/* Takes one request. Returns the bytes that were used, 0 when it is not whole. */
+static size_t
+proto_http_take(struct conn *conn, const char *data, size_t length)
+{
+	struct http_request *request = &proto_http_open(conn)->request;
+	enum http_found found = http_feed(request, data, length);
+	size_t used;
+
+	if (found == HTTP_HAS_HEAD) {
+		unsigned status = proto_http_judge(request);
+
+		if (status != 0) {
+			proto_http_refuse_rest(conn, status, proto_http_flags(request));
+			return length;
+		}
+		found = http_feed(request, data, length);
+	}
+	if (found == HTTP_NEEDS_MORE) {
+		proto_http_continue(conn);
+		return 0;
+	}
+	if (found == HTTP_IS_BAD) {
+		proto_http_refuse_rest(
+		    conn, request->status, request->head_told ? proto_http_flags(request) : 0);
+		return length;
+	}
+	used = request->used;
+	proto_http_submit(conn, request, data);
+	if (conn->state != CONN_CLOSED)
+		proto_http_drop(conn);
+	return used;
+}
+
+static size_t
+proto_http_input(struct conn *conn, const char *data, size_t length)
+{
+	size_t used = 0;
+
+	while (used < length && conn_may_take(conn)) {
+		size_t more;
+
+		/* RFC 9112, 2.2: an empty line in front of a request is none of it. */
+		if (conn->busy->state == NULL && data[used] == '\r' && used + 1 < length &&
+		    data[used + 1] == '\n')
+			used += 2;
+		if (used == length)
+			break;
+		more = proto_http_take(conn, data + used, length - used);
+		used += more;
+		if (more == 0)
+			break;
+	}
+	return used;
+}
+
+/* A request that was cut short. */
+static void
+proto_http_end(struct conn *conn, const char *data, size_t length)
+{
+	(void)data;
+	(void)length;
+	proto_http_refuse_rest(conn, 400, 0);
+}
+
+static uint32_t
+proto_http_peek(const char *data, size_t length)
+{
+	(void)data;
+	(void)length;
+	return PROTO_HTTP_TAG(408, HTTP_REPLY_CLOSE);
+}
+
+/* ---- replies ---- */
+
+static void
+proto_http_write(struct conn *conn, const struct req *req, struct http_reply *reply,
+    const char *body, size_t length)
+{
+	const struct conf_service *conf = conn->service->conf;
+
+	reply->flags = req->tag & UINT16_MAX;
+	reply->names_server = conf->server_name;
+	if (conn->last_look || conn->drain_later)
+		reply->flags |= HTTP_REPLY_CLOSE;
+	http_reply_write(&conn->busy->out, reply, body, length);
+	proto_http_continue(conn);
+}
+
+static bool
+proto_http_reply(struct conn *conn, const struct req *req, const char *data, size_t length)
+{
+	struct http_reply reply = {.status = 200, .type = conn->service->conf->content_type};
+
+	proto_http_write(conn, req, &reply, data, length);
+	return true;
+}
+
+static unsigned
+proto_http_status(const struct req *req, enum outcome outcome)
+{
+	unsigned status = req->tag >> 16;
+
+	if (status != 0)
+		return status;
+	switch (outcome) {
+	case OUTCOME_BUSY:
+		return 503;
+	case OUTCOME_TIMEOUT:
+		return 504;
+	case OUTCOME_TOO_LARGE:
+		return 413;
+	case OUTCOME_BAD:
+		return req->granted == 0 ? 400 : 502;
+	default:
+		return 502;
+	}
+}
+
+static void
+proto_http_refuse(struct conn *conn, const struct req *req, enum outcome outcome)
+{
+	unsigned status = proto_http_status(req, outcome);
+	struct http_reply reply = {.status = status, .type = "text/plain; charset=utf-8"};
+	const char *text = http_reply_text(status);
+
+	if (status == 503)
+		reply.fields = "Retry-After: 1\r\n";
+	else if (status == 405 || status == 204)
+		reply.fields = PROTO_HTTP_ALLOW;
+	proto_http_write(conn, req, &reply, text, strlen(text));
+}
+
+/* ---- moving ---- */
+
+/* The request is read once more where it goes; that its client was told to go on is not in it. */
+static void
+proto_http_freeze(const struct conn *conn, struct buf *state)
+{
+	const struct proto_http *http = conn->busy->state;
+	char continued = http != NULL && http->continued;
+
+	buf_append(state, &continued, 1);
+}
+
+static bool
+proto_http_thaw(struct conn *conn, const char *state, size_t length)
+{
+	if (length != 1)
+		return false;
+	if (state[0])
+		proto_http_open(conn)->continued = true;
+	return true;
+}
+
+extern const struct proto proto_http;
+const struct proto proto_http = {
+    .name = "http",
+    .input = proto_http_input,
+    .end = proto_http_end,
+    .reply = proto_http_reply,
+    .refuse = proto_http_refuse,
+    .peek = proto_http_peek,
+    .drop = proto_http_drop,
+    .freeze = proto_http_freeze,
+    .thaw = proto_http_thaw,
+    .version = PROTO_HTTP_VERSION,
+};
