@@ -53,21 +53,13 @@ http_on_version(llhttp_t *parser)
 	return parser->http_major == 1 ? 0 : http_refuse(request, 505);
 }
 
-/* Behind the head it is a trailer: nobody asked for it, so it is dropped, but not without end. */
-static int
-http_on_trailer(struct http_request *request, size_t length)
-{
-	request->trailer += length;
-	return request->trailer > HTTP_TRAILER_MAX ? http_refuse(request, 431) : 0;
-}
-
 static int
 http_on_field(llhttp_t *parser, const char *at, size_t length)
 {
 	struct http_request *request = http_of(parser);
 
 	if (request->head_told)
-		return http_on_trailer(request, length + 1);
+		return 0; /* a trailer: nobody asked for it */
 	if (request->in_value || request->header_count == 0) {
 		if (request->header_count == HTTP_HEADERS_MAX)
 			return http_refuse(request, 431);
@@ -84,7 +76,7 @@ http_on_value(llhttp_t *parser, const char *at, size_t length)
 	struct http_request *request = http_of(parser);
 
 	if (request->head_told)
-		return http_on_trailer(request, length + 1);
+		return 0; /* a trailer: nobody asked for it */
 	if (request->header_count == 0)
 		return http_refuse(request, 400); /* a field without a name */
 	request->in_value = true;
@@ -115,10 +107,36 @@ http_on_body(llhttp_t *parser, const char *at, size_t length)
 		http_extend(request, &request->body, at, length);
 		return 0;
 	}
-	if (length > request->limits->body - buf_length(&request->chunks))
-		return http_refuse(request, 413);
 	buf_append(&request->chunks, at, length);
+	/* Behind these bytes and a line end, unless more of this chunk comes. */
+	request->line = (size_t)(at - request->data) + length + 2;
 	return 0;
+}
+
+/* How many digits the size has that begins there, or one too many. */
+static size_t
+http_count_digits(const char *from, const char *end)
+{
+	size_t count = 0;
+
+	while (
+	    from + count < end && count <= HTTP_DIGITS_MAX && isxdigit((unsigned char)from[count]))
+		count++;
+	return count;
+}
+
+/* The line with a chunk's size, as far as it has come: bounded in its digits and extensions. */
+static bool
+http_is_short_line(const struct http_request *request, const char *end)
+{
+	const char *line = request->data + request->line;
+	size_t digits;
+
+	if (end <= line)
+		return true;
+	digits = http_count_digits(line, end);
+	return digits <= HTTP_DIGITS_MAX &&
+	       (size_t)(end - line) - digits + request->extensions <= HTTP_EXTENSIONS_MAX;
 }
 
 /* Its size is known now: what would be too large need not come. */
@@ -126,20 +144,18 @@ static int
 http_on_chunk(llhttp_t *parser)
 {
 	struct http_request *request = http_of(parser);
+	const char *line = request->data + request->line;
+	const char *end = memchr(line, '\r', request->given - request->line);
 
+	if (end == NULL || !http_is_short_line(request, end))
+		return http_refuse(request, 400);
+	request->extensions += (size_t)(end - line) - http_count_digits(line, end);
 	if (parser->content_length > request->limits->body - buf_length(&request->chunks))
 		return http_refuse(request, 413);
+	request->line = (size_t)(end - request->data) + 2;
+	if (parser->content_length == 0)
+		request->trailer = request->line;
 	return 0;
-}
-
-static int
-http_on_extension(llhttp_t *parser, const char *at, size_t length)
-{
-	struct http_request *request = http_of(parser);
-
-	(void)at;
-	request->extensions += length + 1;
-	return request->extensions > HTTP_EXTENSIONS_MAX ? http_refuse(request, 400) : 0;
 }
 
 static int
@@ -158,8 +174,6 @@ static const llhttp_settings_t http_settings = {
     .on_headers_complete = http_on_head,
     .on_body = http_on_body,
     .on_chunk_header = http_on_chunk,
-    .on_chunk_extension_name = http_on_extension,
-    .on_chunk_extension_value = http_on_extension,
     .on_message_complete = http_on_whole,
 };
 
@@ -195,33 +209,93 @@ http_head_done(struct http_request *request)
 {
 	unsigned status;
 
-	request->head = request->fed;
+	request->head = request->line = request->fed;
 	request->head_told = true;
 	status = http_judge(request, request->data);
 	return status == 0 ? HTTP_HAS_HEAD : http_bad(request, status);
 }
 
+static enum http_found
+http_body_done(struct http_request *request)
+{
+	unsigned status = request->is_chunked ? http_judge_trailer(request, request->data) : 0;
+
+	request->used = request->fed;
+	return status == 0 ? HTTP_HAS_ALL : http_bad(request, status);
+}
+
+/* What has come is right so far, and all of it is seen; but it may not go on so for ever. */
+static enum http_found
+http_unfinished(struct http_request *request, size_t length)
+{
+	if (!request->head_told)
+		return length > request->fed ? http_bad(request, 431) : HTTP_NEEDS_MORE;
+	if (request->trailer > 0 && length > request->trailer + HTTP_TRAILER_MAX)
+		return http_bad(request, 431);
+	if (request->is_chunked && request->trailer == 0 &&
+	    !http_is_short_line(request, request->data + length - strlen("\r\n")))
+		return http_bad(request, 400);
+	return HTTP_NEEDS_MORE;
+}
+
+/* The parser's own errors are left in *error. */
+static enum http_found
+http_run(struct http_request *request, size_t length, llhttp_errno_t *error)
+{
+	llhttp_t *parser = &request->parser;
+	size_t until = length;
+
+	/* It never sees more of a head than there may be. */
+	if (!request->head_told && length > request->limits->head)
+		until = request->limits->head;
+	request->given = until;
+	if (llhttp_get_errno(parser) == HPE_PAUSED)
+		llhttp_resume(parser);
+	*error = llhttp_execute(parser, request->data + request->fed, until - request->fed);
+	if (*error == HPE_OK) {
+		request->fed = until;
+		return http_unfinished(request, length);
+	}
+	if (*error != HPE_PAUSED && *error != HPE_PAUSED_UPGRADE)
+		return HTTP_IS_BAD;
+	*error = HPE_OK;
+	request->fed = (size_t)(llhttp_get_error_pos(parser) - request->data);
+	return request->whole ? http_body_done(request) : http_head_done(request);
+}
+
+/*
+ * What stands in front of a fault is judged as if nothing stood behind it: a target that is too
+ * long is that, whether or not the byte that is no target came along. So the answer does not
+ * depend on the pieces in which a request comes.
+ */
+static enum http_found
+http_fault(struct http_request *request, llhttp_errno_t error, size_t length)
+{
+	unsigned status = http_judge_error(request, error, length);
+	size_t fault = (size_t)(llhttp_get_error_pos(&request->parser) - request->data);
+	const char *data = request->data;
+	enum http_found found;
+
+	if (status == 0)
+		return HTTP_NEEDS_MORE;
+	if (request->status != 0)
+		return HTTP_IS_BAD;
+	http_close(request);
+	http_open(request, request->limits);
+	request->data = data;
+	do
+		found = http_run(request, fault, &error);
+	while (found == HTTP_HAS_HEAD);
+	return found == HTTP_IS_BAD && request->status != 0 ? found : http_bad(request, status);
+}
+
 enum http_found
 http_feed(struct http_request *request, const char *data, size_t length)
 {
-	llhttp_t *parser = &request->parser;
 	llhttp_errno_t error;
+	enum http_found found;
 
 	request->data = data;
-	if (llhttp_get_errno(parser) == HPE_PAUSED)
-		llhttp_resume(parser);
-	error = llhttp_execute(parser, data + request->fed, length - request->fed);
-	if (error == HPE_OK) {
-		request->fed = length;
-		if (!request->head_told && length > request->limits->head)
-			return http_bad(request, 431);
-		return HTTP_NEEDS_MORE;
-	}
-	if (error != HPE_PAUSED && error != HPE_PAUSED_UPGRADE)
-		return http_bad(request, http_judge_error(request, error, length));
-	request->fed = (size_t)(llhttp_get_error_pos(parser) - data);
-	if (!request->whole)
-		return http_head_done(request);
-	request->used = request->fed;
-	return HTTP_HAS_ALL;
+	found = http_run(request, length, &error);
+	return error == HPE_OK ? found : http_fault(request, error, length);
 }

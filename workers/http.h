@@ -19,7 +19,9 @@
 
 #define HTTP_HEADERS_MAX    100  /* fields in a head, and in a trailer */
 #define HTTP_EXTENSIONS_MAX 4096 /* bytes of all chunk extensions of a request */
-#define HTTP_TRAILER_MAX    8192 /* bytes of names and values behind the last chunk */
+#define HTTP_TRAILER_MAX    8192 /* bytes behind the line of the last chunk */
+#define HTTP_DIGITS_MAX     16   /* of a chunk's size */
+#define HTTP_METHOD_MAX     32   /* bytes of a method that is not known */
 
 enum http_found {
 	HTTP_NEEDS_MORE, /* not yet */
@@ -74,8 +76,11 @@ struct http_request {
 	const struct http_limits *limits; /* borrows */
 	const char *data;                 /* borrows; the first byte, during a call */
 	size_t fed;                       /* bytes that the parser has seen */
-	size_t extensions, trailer;
-	bool in_value, head_told, has_body, whole;
+	size_t given;                     /* bytes that it sees in this call */
+	size_t line;                      /* where that of the next chunk's size begins */
+	size_t trailer;                   /* where it begins; 0: not yet */
+	size_t extensions;                /* bytes of them so far */
+	bool in_value, head_told, whole;
 };
 
 /* A fresh one. */
@@ -97,7 +102,9 @@ bool http_has_token(const char *data, struct http_span span, const char *token);
 
 /* The head is whole: fills in what is known of it. 0, or the status that it is refused with. */
 unsigned http_judge(struct http_request *request, const char *data);
-/* The status for what the parser would not take. */
+/* The trailer is whole, the same. */
+unsigned http_judge_trailer(const struct http_request *request, const char *data);
+/* The status for what the parser would not take; 0 when it is not known yet. */
 unsigned http_judge_error(const struct http_request *request, llhttp_errno_t error, size_t length);
 
 #endif

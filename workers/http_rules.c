@@ -250,7 +250,7 @@ http_note_wishes(struct http_request *request, const char *data)
 			upgrade |= http_has_token(data, header->value, "upgrade");
 		} else if (http_is(data, header->name, "upgrade")) {
 			protocol = true;
-		} else if (http_is(data, header->name, "expect")) {
+		} else if (request->minor >= 1 && http_is(data, header->name, "expect")) {
 			request->expects |= http_is(data, header->value, "100-continue");
 			request->expects_more |= !http_is(data, header->value, "100-continue");
 		}
@@ -259,15 +259,18 @@ http_note_wishes(struct http_request *request, const char *data)
 	request->upgrades = upgrade && protocol && request->minor >= 1;
 }
 
-/* One space between method and target; the parser would take more. */
+/* The method, one space, the target, one space, the version: the parser would take more. */
 static bool
 http_is_request_line(const struct http_request *request, const char *data)
 {
-	size_t at = request->target.at;
+	size_t method = strlen(request->method);
+	size_t version = request->target.at + request->target.length;
 
 	/* Without a version the parser thinks of HTTP/0.9. */
-	return request->parser.http_major == 1 && at >= 2 && data[at - 1] == ' ' &&
-	       data[at - 2] != ' ';
+	return request->target.at == method + 1 && memcmp(data, request->method, method) == 0 &&
+	       data[method] == ' ' && version + 11 <= request->head &&
+	       memcmp(data + version, " HTTP/1.", 8) == 0 &&
+	       memcmp(data + version + 9, "\r\n", 2) == 0;
 }
 
 /* Its head is whole. 0, or the status that it is refused with. */
@@ -276,12 +279,10 @@ http_judge(struct http_request *request, const char *data)
 {
 	unsigned status;
 
-	if (request->head > request->limits->head)
-		return 431;
+	http_note_method(request);
 	if (!http_is_request_line(request, data) || !http_is_tidy(request, data))
 		return 400;
 	http_trim_values(request, data);
-	http_note_method(request);
 	if (request->parser.method == HTTP_CONNECT)
 		return 405;
 	if (!http_split_target(request, data))
@@ -291,6 +292,24 @@ http_judge(struct http_request *request, const char *data)
 		status = http_judge_host(request, data);
 	http_note_wishes(request, data);
 	return status;
+}
+
+/* Fields that nobody reads; but where the next request begins must be beyond doubt. */
+unsigned
+http_judge_trailer(const struct http_request *request, const char *data)
+{
+	const char *at = data + request->trailer, *end = data + request->fed;
+
+	if (end - at > HTTP_TRAILER_MAX)
+		return 431;
+	while (end - at > 2) {
+		const char *lf = memchr(at, '\n', (size_t)(end - at));
+
+		if (lf == NULL || lf - at < 2 || lf[-1] != '\r' || http_is_space(*at) || *at == ':')
+			return 400;
+		at = lf + 1;
+	}
+	return end - at == 2 && at[0] == '\r' && at[1] == '\n' ? 0 : 400;
 }
 
 /* ---- what the parser refuses ---- */
@@ -305,17 +324,13 @@ http_is_token_char(unsigned char c)
 static unsigned
 http_judge_method(const struct http_request *request, size_t length)
 {
-	size_t at = 0;
-
-	while (at < length && (request->data[at] == '\r' || request->data[at] == '\n'))
-		at++;
-	for (size_t first = at; at < length; at++) {
-		if (request->data[at] == ' ' && at > first)
+	for (size_t at = 0; at < length && at < HTTP_METHOD_MAX; at++) {
+		if (request->data[at] == ' ' && at > 0)
 			return 501;
 		if (!http_is_token_char((unsigned char)request->data[at]))
 			return 400;
 	}
-	return 501;
+	return length < HTTP_METHOD_MAX ? 0 : 501;
 }
 
 /* HTTP/ and two digits are a version, of which there are but two that we speak. */

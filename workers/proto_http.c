@@ -203,6 +203,19 @@ proto_http_take(struct conn *conn, const char *data, size_t length)
 	return used;
 }
 
+/* RFC 9112, 2.2: empty lines in front of a request are none of it. */
+static size_t
+proto_http_skip(const struct conn *conn, const char *data, size_t length)
+{
+	size_t used = 0;
+
+	if (conn->busy->state != NULL)
+		return 0;
+	while (used + 1 < length && data[used] == '\r' && data[used + 1] == '\n')
+		used += 2;
+	return used;
+}
+
 static size_t
 proto_http_input(struct conn *conn, const char *data, size_t length)
 {
@@ -211,11 +224,9 @@ proto_http_input(struct conn *conn, const char *data, size_t length)
 	while (used < length && conn_may_take(conn)) {
 		size_t more;
 
-		/* RFC 9112, 2.2: an empty line in front of a request is none of it. */
-		if (conn->busy->state == NULL && data[used] == '\r' && used + 1 < length &&
-		    data[used + 1] == '\n')
-			used += 2;
-		if (used == length)
+		used += proto_http_skip(conn, data + used, length - used);
+		/* Whether that begins an empty line the next byte will tell. */
+		if (used == length || (used + 1 == length && data[used] == '\r'))
 			break;
 		more = proto_http_take(conn, data + used, length - used);
 		used += more;
