@@ -263,6 +263,22 @@ http_run(struct http_request *request, size_t length, llhttp_errno_t *error)
 	return request->whole ? http_body_done(request) : http_head_done(request);
 }
 
+/* Feeds a part anew. Whether something was wrong with it that the parser does not know. */
+static bool
+http_is_bad_before(struct http_request *request, size_t length, llhttp_errno_t *error)
+{
+	const char *data = request->data;
+	enum http_found found;
+
+	http_close(request);
+	http_open(request, request->limits);
+	request->data = data;
+	do
+		found = http_run(request, length, error);
+	while (found == HTTP_HAS_HEAD);
+	return request->status != 0;
+}
+
 /*
  * What stands in front of a fault is judged as if nothing stood behind it: a target that is too
  * long is that, whether or not the byte that is no target came along. So the answer does not
@@ -273,20 +289,15 @@ http_fault(struct http_request *request, llhttp_errno_t error, size_t length)
 {
 	unsigned status = http_judge_error(request, error, length);
 	size_t fault = (size_t)(llhttp_get_error_pos(&request->parser) - request->data);
-	const char *data = request->data;
-	enum http_found found;
 
 	if (status == 0)
 		return HTTP_NEEDS_MORE;
-	if (request->status != 0)
+	if (request->status != 0 || http_is_bad_before(request, fault, &error))
 		return HTTP_IS_BAD;
-	http_close(request);
-	http_open(request, request->limits);
-	request->data = data;
-	do
-		found = http_run(request, fault, &error);
-	while (found == HTTP_HAS_HEAD);
-	return found == HTTP_IS_BAD && request->status != 0 ? found : http_bad(request, status);
+	/* The parser tells the place of some faults, and the place behind others. */
+	if (error != HPE_OK && fault > 0 && http_is_bad_before(request, fault - 1, &error))
+		return HTTP_IS_BAD;
+	return http_bad(request, status);
 }
 
 enum http_found
