@@ -239,8 +239,8 @@ fuzz_note(struct buf *story, const struct fuzz_head *head, const char *body, siz
 static void
 fuzz_tell(struct buf *story)
 {
-	const char *at = buf_bytes(&fuzz_heard), *end = at + buf_length(&fuzz_heard);
-	size_t seen = 0;
+	size_t length = buf_length(&fuzz_heard), seen = 0;
+	const char *at = length > 0 ? buf_bytes(&fuzz_heard) : "", *end = at + length;
 	bool over = false;
 
 	while (at < end) {
