@@ -120,22 +120,38 @@ load_ask_renew(struct load_ask *ask)
 	return ask->fd == -1 ? load_ask_connect(ask) : LOAD_ASKED_REPLY;
 }
 
+/* Either a text is what is got, or it goes there as a body. */
+static void
+load_ask_make_http(
+    const struct load_call_options *options, const char *text, size_t length, struct buf *out)
+{
+	char host[ADDR_TEXT_MAX] = "localhost", count[64] = "";
+	const char *path = options->path;
+
+	if (!addr_is_unix(&options->address))
+		addr_format(&options->address, host);
+	if (path)
+		snprintf(count, sizeof(count), "\r\nContent-Length: %zu", length);
+	buf_append(out, path ? "POST " : "GET ", path ? 5 : 4);
+	buf_append(out, path ? path : text, path ? strlen(path) : length);
+	buf_append(out, " HTTP/1.1\r\nHost: ", 17);
+	buf_append(out, host, strlen(host));
+	buf_append(out, count, strlen(count));
+	buf_append(out, "\r\n\r\n", 4);
+	if (path)
+		buf_append(out, text, length);
+}
+
 /* The request as bytes; the caller frees `out`. */
 static void
 load_ask_make(struct load_ask *ask, const char *text, size_t length, struct buf *out)
 {
 	const struct load_call_options *options = ask->options;
-	char head[CODEC_IDS_HEAD], tail[CODEC_TAIL_MAX], host[ADDR_TEXT_MAX] = "localhost";
+	char head[CODEC_IDS_HEAD], tail[CODEC_TAIL_MAX];
 	enum codec codec = options->protocol->codec;
 
 	if (options->protocol->http) {
-		if (!addr_is_unix(&options->address))
-			addr_format(&options->address, host);
-		buf_append(out, "GET ", 4);
-		buf_append(out, text, length);
-		buf_append(out, " HTTP/1.1\r\nHost: ", 17);
-		buf_append(out, host, strlen(host));
-		buf_append(out, "\r\n\r\n", 4);
+		load_ask_make_http(options, text, length, out);
 		return;
 	}
 	if (options->ids) {

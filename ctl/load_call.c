@@ -126,11 +126,11 @@ load_call_can_ask(const struct load_call_options *options, const char *text, siz
 {
 	bool good = length <= LOAD_MESSAGE_MAX;
 
-	if (options->protocol->http) {
+	if (options->protocol->http && !options->path) {
 		good = good && length > 0 && text[0] == '/';
 		for (size_t i = 0; i < length; i++)
 			good = good && text[i] > ' ' && text[i] < 0x7f && text[i] != '#';
-	} else {
+	} else if (!options->protocol->http) {
 		good = good && codec_can_carry(options->protocol->codec, text, length);
 	}
 	if (good)

@@ -17,7 +17,8 @@ const char load_call_options_help[] =
     "\n"
     "Asks each TEXT in turn and prints each reply in a line. Without a TEXT, or for '-', each\n"
     "line of standard input is one.\n"
-    "ADDRESS is 127.0.0.1:80, [::1]:80, localhost:80, 80 or unix:/run/x.sock.\n"
+    "ADDRESS is 127.0.0.1:80, [::1]:80, localhost:80, 80 or unix:/run/x.sock, or\n"
+    "http://127.0.0.1:80/path: then each TEXT is POSTed there.\n"
     "\n"
     "  --protocol NAME        line (default), frame, or http: a TEXT is a /path to GET\n"
     "  --ids                  frames carry ids (ids = yes)\n"
@@ -39,6 +40,7 @@ const char load_call_options_help[] =
     "  hostler-load call 10001 'hello world'\n"
     "  hostler-load call --retries 5 --timeout 2s unix:/run/upper.sock one two three\n"
     "  hostler-load call --protocol http 8080 /health\n"
+    "  hostler-load call http://localhost:8080/upper 'hello world'\n"
     "  sort words | hostler-load call 10001\n";
 
 enum {
@@ -99,7 +101,8 @@ load_call_options_check(struct load_call_options *options, int argc, char **argv
 {
 	if (argc == 0)
 		return load_options_wrong("an address is missing (see --help)");
-	if (!load_options_set_address(argv[0], &options->address))
+	if (!load_options_set_address(
+		argv[0], &options->address, &options->protocol, &options->path))
 		return false;
 	if (options->protocol->stream)
 		return load_options_wrong("--protocol stream has no end of a reply to wait for");

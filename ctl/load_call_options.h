@@ -13,6 +13,7 @@ struct load_call_options {
 	struct addr address;
 	const struct load_protocol *protocol; /* borrows; static; line, frame or http */
 	bool ids;
+	const char *path; /* borrows; http: where texts are POSTed to, or NULL: they are paths */
 	uint64_t connect_timeout, timeout;
 	uint64_t backoff; /* before the first retry; twice as long before each next one */
 	unsigned retries; /* of each text */

@@ -221,6 +221,8 @@ load_conn_book(
 
 	if (found >= LOAD_FOUND_WRONG)
 		load_report_reply(run, conn->number, found, reply);
+	if (what == LOAD_WIRE_REPLY && run->options->protocol->http)
+		run->statuses[reply->status]++;
 	conn->replies++;
 	conn->told = conn->told || reply->closes;
 	return found;

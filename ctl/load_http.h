@@ -16,6 +16,8 @@
 #define LOAD_HTTP_LINE_MAX 8192  /* bytes of a line of the head or of a chunk, with its CR LF */
 #define LOAD_HTTP_HEAD_MAX 65536 /* bytes of a head, with the interim replies before it */
 
+#define LOAD_HTTP_STATUSES 600 /* one more than the largest status */
+
 enum load_http_found {
 	LOAD_HTTP_MORE,  /* no whole reply yet */
 	LOAD_HTTP_REPLY, /* one reply; `used` bytes belong to it */

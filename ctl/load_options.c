@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/unit.h"
 #include "ctl/load_message.h"
+#include "ctl/load_url.h"
 
 #include <getopt.h>
 #include <inttypes.h>
@@ -54,6 +55,7 @@ enum {
 	OPTION_PROGRESS,
 	OPTION_HISTOGRAM,
 	OPTION_PATH,
+	OPTION_GET,
 	OPTION_SIZE,
 	OPTION_DURATION,
 	OPTION_COUNT,
@@ -80,6 +82,7 @@ static const struct option load_options_table[] = {
     {"progress", no_argument, NULL, OPTION_PROGRESS},
     {"histogram", no_argument, NULL, OPTION_HISTOGRAM},
     {"path", required_argument, NULL, OPTION_PATH},
+    {"get", no_argument, NULL, OPTION_GET},
     {"size", required_argument, NULL, OPTION_SIZE},
     {"duration", required_argument, NULL, OPTION_DURATION},
     {"count", required_argument, NULL, OPTION_COUNT},
@@ -171,11 +174,35 @@ load_options_set_ids(const struct load_protocol **protocol)
 	return true;
 }
 
-bool
-load_options_set_address(const char *text, struct addr *address)
+/* What can stand in a request line as it is. */
+static bool
+load_options_set_path(const char *text, const char **path)
 {
-	char why[256];
+	bool good = text[0] == '/' && strlen(text) <= LOAD_OPTIONS_PATH_MAX;
 
+	for (const char *at = text; *at != '\0'; at++)
+		good = good && *at > ' ' && *at < 0x7f && *at != '#';
+	*path = text;
+	return good || load_options_wrong("--path %s: expected /, then up to %u letters of ASCII "
+					  "without blanks and '#'",
+			   text, LOAD_OPTIONS_PATH_MAX);
+}
+
+bool
+load_options_set_address(const char *text, struct addr *address,
+    const struct load_protocol **protocol, const char **path)
+{
+	char why[256], host[LOAD_URL_ADDRESS_MAX];
+	const char *rest;
+
+	if (load_url_split(text, host, &rest)) {
+		if (*path)
+			return load_options_wrong("%s has a path already, what is --path?", text);
+		if (!load_options_set_path(rest, path) ||
+		    !load_options_set_protocol("http", protocol))
+			return false;
+		text = host;
+	}
 	if (!addr_parse(address, text, why, sizeof(why)))
 		return load_options_wrong("%s", why);
 	if (!addr_is_unix(address) && addr_port(address) == 0)
@@ -254,20 +281,6 @@ load_options_set_rate(struct load_options *options, const char *name, const char
 	    name, count, UNIT_COUNT, 1, LOAD_OPTIONS_RATE_MAX, &options->rate.count);
 }
 
-/* What can stand in a request line as it is. */
-static bool
-load_options_set_path(struct load_options *options, const char *text)
-{
-	bool good = text[0] == '/' && strlen(text) <= LOAD_OPTIONS_PATH_MAX;
-
-	for (const char *at = text; *at != '\0'; at++)
-		good = good && *at > ' ' && *at < 0x7f && *at != '#';
-	options->path = text;
-	return good || load_options_wrong("--path %s: expected /, then up to %u letters of ASCII "
-					  "without blanks and '#'",
-			   text, LOAD_OPTIONS_PATH_MAX);
-}
-
 /* One option that takes a value. */
 static bool
 load_options_set_value(struct load_options *options, int option, const char *name, const char *text)
@@ -313,7 +326,7 @@ load_options_set_value(struct load_options *options, int option, const char *nam
 		options->expect_status = (unsigned)number;
 		return good;
 	case OPTION_PATH:
-		return load_options_set_path(options, text);
+		return load_options_set_path(text, &options->path);
 	case OPTION_PROTOCOL:
 		return load_options_set_protocol(text, &options->protocol);
 	default:
@@ -327,6 +340,9 @@ load_options_set(struct load_options *options, int option, const char *name, con
 	switch (option) {
 	case OPTION_IDS:
 		options->ids = true;
+		return true;
+	case OPTION_GET:
+		options->get = true;
 		return true;
 	case OPTION_PER_REQUEST:
 		options->per_request = true;
@@ -361,12 +377,15 @@ load_options_check_protocol(struct load_options *options)
 
 	if (!http && (options->path || options->expect_status > 0))
 		return load_options_wrong("--path and --expect-status need --protocol http");
+	if (!http && options->get)
+		return load_options_wrong("--get needs --protocol http");
 	if (!http && options->expect == LOAD_EXPECT_STATUS)
 		return load_options_wrong("--expect status needs --protocol http");
 	if (options->ids && !load_options_set_ids(&options->protocol))
 		return false;
 	if (http && !options->expect_given)
 		options->expect = LOAD_EXPECT_STATUS;
+	options->get = options->get || options->expect == LOAD_EXPECT_STATUS;
 	if (!options->path)
 		options->path = "/";
 	if (options->expect_status == 0)
@@ -380,8 +399,10 @@ load_options_check_messages(const struct load_options *options)
 {
 	if (options->lines && options->size_given)
 		return load_options_wrong("--lines and --size exclude each other");
-	if (options->lines && options->protocol->http)
-		return load_options_wrong("--lines cannot be sent with --protocol http");
+	if (options->lines && options->protocol->http && options->get)
+		return load_options_wrong(options->expect == LOAD_EXPECT_STATUS
+					      ? "--lines needs another --expect than status"
+					      : "--lines and --get exclude each other");
 	if (options->lines && options->protocol->stream)
 		return load_options_wrong("--lines cannot be told apart in --protocol stream");
 	if (options->expect == LOAD_EXPECT_COMMAND && options->protocol->stream)
@@ -397,7 +418,8 @@ load_options_check(struct load_options *options, int argc, char **argv)
 		return load_options_wrong("an address is missing (see --help)");
 	if (argc > 1)
 		return load_options_wrong("one address is enough; what is '%s'?", argv[1]);
-	if (!load_options_set_address(argv[0], &options->address))
+	if (!load_options_set_address(
+		argv[0], &options->address, &options->protocol, &options->path))
 		return false;
 	if (!load_options_check_protocol(options) || !load_options_check_messages(options))
 		return false;

@@ -53,6 +53,7 @@ struct load_options {
 	bool expect_given;
 	const char *path;       /* http; borrows from the command line */
 	unsigned expect_status; /* http */
+	bool get;               /* http: messages go behind the path, not into a body */
 	bool per_request;       /* a new connection for each */
 	bool reconnect;
 	bool hold; /* every connection is opened before the first request */
@@ -80,7 +81,12 @@ bool load_options_set_duration(const char *name, const char *text, uint64_t *nan
 bool load_options_set_protocol(const char *text, const struct load_protocol **protocol);
 /* `protocol` becomes that of frames with ids. */
 bool load_options_set_ids(const struct load_protocol **protocol);
-bool load_options_set_address(const char *text, struct addr *address);
+/*
+ * http://HOST:PORT/PATH sets all three. Other texts leave the protocol and *path, NULL where none
+ * was given before, as they are; *path borrows from `text`.
+ */
+bool load_options_set_address(const char *text, struct addr *address,
+    const struct load_protocol **protocol, const char **path);
 /* The help of `hostler-load run`. */
 extern const char load_options_help[];
 

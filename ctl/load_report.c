@@ -273,7 +273,7 @@ static void
 load_report_asked(const struct load_options *options, FILE *out)
 {
 	if (options->protocol->http)
-		fprintf(out, ", GET %s", options->path);
+		fprintf(out, ", %s %s", options->get ? "GET" : "POST", options->path);
 	else
 		fprintf(out, ", %s", load_report_framing(options));
 	if (options->lines)
@@ -303,6 +303,26 @@ load_report_expected(const struct load_options *options, FILE *out)
 		fprintf(out, " with status %u", options->expect_status);
 }
 
+/* Which statuses came, if others than the expected one did. */
+static void
+load_report_statuses(const struct load_run *run, FILE *out)
+{
+	uint64_t other = 0;
+
+	for (unsigned status = 0; status < LOAD_HTTP_STATUSES; status++)
+		other += status != run->options->expect_status ? run->statuses[status] : 0;
+	if (other == 0)
+		return;
+	fprintf(out, "%-14s %12" PRIu64 "   ", "other statuses", other);
+	for (unsigned status = 0; status < LOAD_HTTP_STATUSES; status++) {
+		if (run->statuses[status] == 0 || status == run->options->expect_status)
+			continue;
+		other -= run->statuses[status];
+		fprintf(out, "%u: %" PRIu64 "%s", status, run->statuses[status],
+		    other > 0 ? ", " : "\n");
+	}
+}
+
 static void
 load_report_gap(const struct load_run *run, FILE *out)
 {
@@ -329,6 +349,7 @@ load_report_table(const struct load_run *run, FILE *out)
 	load_report_expected(options, out);
 	fputs(options->per_request ? ", a connection for each request\n" : "\n", out);
 	load_report_counts(run, out);
+	load_report_statuses(run, out);
 	fprintf(out, "%-14s %12.2f s\n", "time", load_run_seconds(run));
 	fprintf(out, "%-14s %12.0f right replies/s\n", "rate", load_report_rate(run));
 	load_report_schedule(run, out);

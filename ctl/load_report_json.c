@@ -129,6 +129,8 @@ load_report_json_settings(const struct load_run *run)
 	    object, "expect", json_string(load_options_expect_text(options->expect)));
 	json_object_set_new(
 	    object, "path", options->protocol->http ? json_string(options->path) : json_null());
+	json_object_set_new(object, "method",
+	    options->protocol->http ? json_string(options->get ? "GET" : "POST") : json_null());
 	json_object_set_new(object, "expect_status",
 	    options->protocol->http ? json_integer(options->expect_status) : json_null());
 	json_object_set_new(object, "connections", json_integer(options->connections));
@@ -151,6 +153,22 @@ load_report_json_settings(const struct load_run *run)
 	json_object_set_new(object, "reconnect", json_boolean(options->reconnect));
 	json_object_set_new(object, "hold", json_boolean(options->hold));
 	json_object_set_new(object, "gaps", load_report_json_time(options->slice));
+	return object;
+}
+
+/* How many replies had which status; none but with http. */
+static json_t *
+load_report_json_statuses(const struct load_run *run)
+{
+	json_t *object = json_object();
+	char name[16];
+
+	for (unsigned status = 0; status < LOAD_HTTP_STATUSES; status++) {
+		if (run->statuses[status] == 0)
+			continue;
+		snprintf(name, sizeof(name), "%u", status);
+		json_object_set_new(object, name, json_integer((json_int_t)run->statuses[status]));
+	}
 	return object;
 }
 
@@ -190,6 +208,7 @@ load_report_json(const struct load_run *run, FILE *out)
 	json_object_set_new(object, "settings", load_report_json_settings(run));
 	json_object_set_new(object, "requests", load_report_json_requests(run));
 	json_object_set_new(object, "connections", load_report_json_connections(run));
+	json_object_set_new(object, "statuses", load_report_json_statuses(run));
 	json_object_set_new(object, "latency", load_report_json_latency(&run->check.latency));
 	json_object_set_new(object, "latency_sent",
 	    load_report_json_latency(

@@ -69,6 +69,7 @@ struct load_run {
 
 	uint64_t opened, reconnected;
 	uint64_t ends[LOAD_CONN_REASONS];
+	uint64_t statuses[LOAD_HTTP_STATUSES]; /* replies of http, by their status */
 	uint64_t pending;   /* requests without an outcome when the run was interrupted */
 	uint64_t warming;   /* requests made while warming up */
 	uint64_t cpu;       /* nanoseconds of our own CPU from `began` to `ended` */

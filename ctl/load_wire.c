@@ -1,7 +1,7 @@
 /*
  * Requests and replies as bytes (load_wire.h). Owns the two texts that stand around each message;
- * touches no socket. Which status is an error, and of which kind, is the table of what a service
- * says when it cannot: the same words as ERR in lines.
+ * touches no socket. Every status from 400 on is an error; of which kind is the table of what a
+ * service says when it cannot: the same words as ERR in lines.
  */
 #include "ctl/load_wire.h"
 
@@ -16,7 +16,8 @@
 #define LOAD_WIRE_ROOM    4096             /* bytes that a reply may be longer than a request */
 #define LOAD_WIRE_BODY    LOAD_MESSAGE_MAX /* bytes of a body of which nothing is expected */
 #define LOAD_WIRE_CHUNKED 6                /* times as long is a body in chunks of one byte */
-#define LOAD_WIRE_AFTER   (ADDR_TEXT_MAX + 64)
+#define LOAD_WIRE_HEAD    (ADDR_TEXT_MAX + 128) /* bytes of a head of HTTP without its path */
+#define LOAD_WIRE_COUNT   24                    /* bytes of a Content-Length with what is behind */
 
 static const struct {
 	unsigned status;
@@ -24,8 +25,6 @@ static const struct {
 } load_wire_errors[] = {
     {400, LOAD_ERROR_BAD},
     {413, LOAD_ERROR_TOO_LARGE},
-    {429, LOAD_ERROR_OTHER},
-    {500, LOAD_ERROR_OTHER},
     {502, LOAD_ERROR_FAILED},
     {503, LOAD_ERROR_BUSY},
     {504, LOAD_ERROR_TIMEOUT},
@@ -45,15 +44,24 @@ load_wire_open_http(struct load_wire *wire, const struct load_message *message)
 	const char *path = options->path;
 	char host[ADDR_TEXT_MAX] = "localhost";
 	const char *behind = strchr(path, '?') ? "&" : "?";
-	size_t room = strlen(path) + 8;
+	const char *close = options->per_request ? "\r\nConnection: close" : "";
+	size_t room = LOAD_WIRE_HEAD + strlen(path);
 
 	if (!addr_is_unix(&options->address))
 		addr_format(&options->address, host);
 	wire->before = mem_alloc(room, 1);
-	wire->after = mem_alloc(LOAD_WIRE_AFTER, 1);
+	wire->after = mem_alloc(LOAD_WIRE_HEAD, 1);
 	wire->message = options->expect == LOAD_EXPECT_STATUS ? 0 : message->size;
-	snprintf(wire->before, room, "GET %s%s", path, wire->message > 0 ? behind : "");
-	snprintf(wire->after, LOAD_WIRE_AFTER, " HTTP/1.1\r\nHost: %s\r\n\r\n", host);
+	wire->counted = !options->get;
+	if (wire->counted) {
+		snprintf(wire->before, room,
+		    "POST %s HTTP/1.1\r\nHost: %s%s\r\nContent-Length: ", path, host, close);
+		wire->after[0] = '\0';
+	} else {
+		snprintf(wire->before, room, "GET %s%s", path, wire->message > 0 ? behind : "");
+		snprintf(
+		    wire->after, LOAD_WIRE_HEAD, " HTTP/1.1\r\nHost: %s%s\r\n\r\n", host, close);
+	}
 	wire->before_length = strlen(wire->before);
 	wire->after_length = strlen(wire->after);
 	wire->largest = LOAD_WIRE_BODY;
@@ -91,7 +99,8 @@ load_wire_open(
 		load_wire_open_http(wire, &check->message);
 	else
 		load_wire_open_codec(wire, &check->message);
-	wire->request = wire->before_length + wire->message + wire->after_length;
+	wire->request = wire->before_length + wire->message + wire->after_length +
+			(wire->counted ? LOAD_WIRE_COUNT : 0);
 }
 
 void
@@ -102,12 +111,30 @@ load_wire_close(struct load_wire *wire)
 	memset(wire, 0, sizeof(*wire));
 }
 
+/* Writes a body's length and the end of the head. Returns the bytes. */
+static size_t
+load_wire_count(size_t length, char to[LOAD_WIRE_COUNT])
+{
+	char digits[LOAD_WIRE_COUNT];
+	size_t at = sizeof(digits);
+
+	memcpy(digits + (at -= 4), "\r\n\r\n", 4);
+	do
+		digits[--at] = (char)('0' + length % 10);
+	while ((length /= 10) > 0);
+	memcpy(to, digits + at, sizeof(digits) - at);
+	return sizeof(digits) - at;
+}
+
 size_t
 load_wire_length(const struct load_wire *wire, const struct load_check *check, unsigned connection,
     uint64_t index)
 {
 	size_t message = wire->message > 0 ? load_check_length(check, connection, index) : 0;
+	char count[LOAD_WIRE_COUNT];
 
+	if (wire->counted)
+		message += load_wire_count(message, count);
 	return wire->before_length + message + wire->after_length;
 }
 
@@ -115,10 +142,14 @@ size_t
 load_wire_make(const struct load_wire *wire, struct load_check *check, unsigned connection,
     uint64_t index, uint64_t now, uint64_t due, char *to)
 {
-	char *message = to + wire->before_length;
 	size_t length = wire->message > 0 ? load_check_length(check, connection, index) : 0;
+	size_t head = wire->before_length;
+	char *message;
 	uint32_t id;
 
+	if (wire->counted)
+		head += load_wire_count(length, to + head);
+	message = to + head;
 	if (check->due)
 		id = load_check_make_due(
 		    check, connection, now, due, wire->message > 0 ? message : NULL);
@@ -131,7 +162,7 @@ load_wire_make(const struct load_wire *wire, struct load_check *check, unsigned 
 	else
 		codec_head(wire->options->protocol->codec, length, to);
 	memcpy(message + length, wire->after, wire->after_length);
-	return wire->before_length + length + wire->after_length;
+	return head + length + wire->after_length;
 }
 
 /* A reply of load_http.h. Shown is the whole of it, for its head is what people want to see. */
@@ -266,6 +297,8 @@ load_wire_book_status(
 		if (load_wire_errors[i].status == reply->status)
 			return load_check_error(check, connection, load_wire_errors[i].error, now);
 	}
+	if (reply->status >= 400)
+		return load_check_error(check, connection, LOAD_ERROR_OTHER, now);
 	reply->why = "another status";
 	return load_check_wrong(check, connection, now);
 }

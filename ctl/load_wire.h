@@ -2,8 +2,9 @@
  * What a run writes for a request and how it finds the replies: the one place that knows protocols.
  *
  * line, frame: the message in its framing. stream: the message alone; the reply is as many bytes as
- * it, so that nothing can be found behind a wrong one. http: GET of the path, with the message
- * behind `?` when replies are to tell it; a reply is judged by its status and then by its body.
+ * it, so that nothing can be found behind a wrong one. http: POST of the message to the path, or
+ * GET of the path, with the message behind `?` if there is one; a reply is judged by its status and
+ * then by its body.
  */
 #ifndef CTL_LOAD_WIRE_H
 #define CTL_LOAD_WIRE_H
@@ -20,6 +21,7 @@ struct load_wire {
 	const struct load_options *options; /* borrows */
 	char *before, *after;               /* owns; what stands around each message */
 	size_t before_length, after_length; /* bytes */
+	bool counted;                       /* http: the message's length stands before it */
 	size_t message;                     /* bytes of a message, at most; 0: none is sent */
 	size_t request;                     /* bytes of all three, at most */
 	size_t largest;                     /* bytes of a reply without its framing, at most */

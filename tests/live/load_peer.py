@@ -6,6 +6,7 @@ The peer is a little server in this process: what uses it needs no hostlerd.
 import asyncio
 import contextlib
 import json
+import re
 import socket
 import struct
 import subprocess
@@ -35,7 +36,11 @@ class Client:
                 message = await self.reader.readexactly(struct.unpack(">I", head)[0])
             elif self.peer.protocol == "http":
                 self.head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
-                message = self.head.split()[1].replace("&", "?").rpartition("?")[2].encode()
+                if self.head.startswith("POST "):
+                    length = int(re.search(r"Content-Length: (\d+)\r\n", self.head).group(1))
+                    message = await self.reader.readexactly(length)
+                else:
+                    message = self.head.split()[1].replace("&", "?").rpartition("?")[2].encode()
             else:
                 message = (await self.reader.readuntil(b"\n"))[:-1]
         except (asyncio.IncompleteReadError, ConnectionError):

@@ -80,6 +80,19 @@ def test_http():
             assert shown == [] and "cannot be asked" in said
 
 
+def test_http_address():
+    async def behave(client):
+        while (text := await client.receive()) is not None:
+            assert client.head.startswith("POST /up?x HTTP/1.1\r\n")
+            await client.send_http(text.upper(), 413 if len(text) > 9 else 200)
+
+    with Peer(behave, "http") as peer:
+        url = f"http://{peer.address}/up?x"
+        assert call(url, "a /b#", "é", "")[0] == ["A /B#", "é", ""]
+        shown, said = call(url, "x" * 10, status=1)
+        assert shown == ["X" * 10] and "status 413" in said
+
+
 def test_error_is_a_reply_and_not_asked_again():
     with Peer(replying(lambda number, text: [b"ERR failed"])) as peer:
         assert call("--retries", 5, peer.address, "a", status=1)[0] == ["ERR failed"]

@@ -183,7 +183,7 @@ def test_stream_unasked_is_wrong():
 
 @pytest.mark.parametrize("arguments, words", [
     (["--lines", "x", "--size", "64"], "exclude each other"),
-    (["--lines", "x", "--protocol", "http"], "--lines cannot"),
+    (["--lines", "x", "--protocol", "http"], "--lines needs another --expect"),
     (["--lines", "x", "--protocol", "stream"], "--lines cannot"),
     (["--expect", "cat", "--protocol", "stream"], "a command tells lines"),
     (["--size", "80..40"], "from 32 to 40"),

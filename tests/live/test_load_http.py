@@ -9,11 +9,14 @@ import termios
 
 import pytest
 
+import harness
 from load_peer import LOAD, PATIENCE, Peer, assert_balanced, echo, run, upper
 
 
 @pytest.mark.parametrize("expect", ["echo", "upper", "status"])
-@pytest.mark.parametrize("more", [[], ["--depth", 16], ["--per-request"], ["--new-connection"]])
+@pytest.mark.parametrize("more", [
+    [], ["--get"], ["--depth", 16], ["--get", "--depth", 16], ["--per-request"], ["--new-connection"],
+])
 def test_http_right(expect, more):
     with Peer(upper if expect == "upper" else echo, "http") as peer:
         result = run(
@@ -24,7 +27,7 @@ def test_http_right(expect, more):
     assert_balanced(result)
     assert len(peer.received) == 200
     assert len(set(peer.received)) == (1 if expect == "status" else 200)
-    assert peer.accepted >= 200 if more and "--depth" not in more else peer.accepted == 3
+    assert peer.accepted >= 200 if {*more} & {"--per-request", "--new-connection"} else peer.accepted == 3
 
 
 def test_http_request():
@@ -39,12 +42,23 @@ def test_http_request():
         http = ["--protocol", "http", "--count", 1, "--expect-status", 204]
         run(*http, peer.address)
         run(*http, "--path", "/a/b?c=d", peer.address)
-        run(*http, "--path", "/a", "--expect", "echo", peer.address, status=1)
-        run(*http, "--path", "/a?b", "--expect", "echo", "--size", 40, peer.address, status=1)
+        run(*http, "--path", "/a", "--expect", "echo", "--get", peer.address, status=1)
+        run(*http, "--path", "/a?b", "--expect", "echo", "--get", "--size", 40, peer.address, status=1)
+        run(*http, "--path", "/a?b", "--expect", "echo", peer.address, status=1)
+        run(*http, "--expect", "any", "--size", 1000, "--new-connection", peer.address)
+        run(*http, "--new-connection", peer.address)
+        run(*http[2:], f"http://{peer.address}/u?v")
+        run(*http[2:], f"HTTP://{peer.address}")
     assert heads[0] == f"GET / HTTP/1.1\r\nHost: {peer.address}\r\n\r\n"
     assert heads[1] == f"GET /a/b?c=d HTTP/1.1\r\nHost: {peer.address}\r\n\r\n"
     assert re.match(r"GET /a\?[a-z0-9]{6}-0-0-[a-z0-9]{53} HTTP", heads[2])
     assert re.match(r"GET /a\?b&[a-z0-9]{6}-0-0-[a-z0-9]{29} HTTP", heads[3])
+    host = f" HTTP/1.1\r\nHost: {peer.address}\r\n"
+    assert heads[4] == f"POST /a?b{host}Content-Length: 64\r\n\r\n"
+    assert heads[5] == f"POST /{host}Connection: close\r\nContent-Length: 1000\r\n\r\n"
+    assert heads[6] == f"GET /{host}Connection: close\r\n\r\n"
+    assert heads[7] == f"GET /u?v{host}\r\n"
+    assert heads[8] == f"GET /{host}\r\n"
 
 
 def test_http_over_a_unix_socket(tmp_path):
@@ -184,16 +198,17 @@ def test_http_statuses():
 
     with Peer(behave, "http") as peer:
         result = run("--protocol", "http", "--count", len(statuses), peer.address, status=1)
-        assert result.counts() == {"right": 1, "error": 7, "wrong": 3}
+        assert result.counts() == {"right": 1, "error": 8, "wrong": 2}
+        assert result.all["statuses"] == {str(status): 1 for status in statuses}
         assert_balanced(result)
         kinds = ["busy", "timeout", "failed", "too-large", "bad"]
-        assert result.requests["errors"] == {**{kind: 1 for kind in kinds}, "other": 2}
+        assert result.requests["errors"] == {**{kind: 1 for kind in kinds}, "other": 3}
         assert "another status" in result.stderr
         other = run(
             "--protocol", "http", "--expect-status", 503, "--count", len(statuses), peer.address,
             status=1,
         )  # fmt: skip
-        assert other.requests["right"] == 1 and other.requests["wrong"] == 4
+        assert other.requests["right"] == 1 and other.requests["wrong"] == 3
 
 
 def test_http_interim_replies_are_read_over():
@@ -254,3 +269,47 @@ def test_http_table():
         )  # fmt: skip
     first = process.stdout.splitlines()[0]
     assert "GET /x" in first and "any body with status 200" in first
+    assert "statuses" not in process.stdout
+
+
+def test_http_table_tells_statuses():
+    async def behave(client):
+        for status in (503, 200, 404, 503):
+            await client.receive()
+            await client.send_http(b"", status)
+        await client.receive()
+
+    with Peer(behave, "http") as peer:
+        process = subprocess.run(
+            [LOAD, "run", "--expect", "any", "--count", "4", f"http://{peer.address}/x"],
+            capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+    assert process.stdout.startswith(f"{peer.address}, POST /x with 64 bytes")
+    assert re.search(r"^other statuses +3   404: 1, 503: 2$", process.stdout, re.M)
+
+
+def test_http_sizes_and_lines(tmp_path):
+    lines = tmp_path / "lines"
+    lines.write_bytes(b"".join(b"%d %% & \xff\r\n" % 10**n for n in range(40)) + b"\n")
+    http = ["--protocol", "http", "--connections", 3, "--depth", 5, "--count", 500]
+    with Peer(upper, "http") as peer:
+        result = run(*http, "--lines", lines, "--expect", "upper", peer.address)
+        assert result.counts() == {"right": 500}
+        assert {*peer.received} == {*lines.read_bytes().replace(b"\r", b"").split(b"\n")}
+        result = run(*http, "--size", "32..20K", "--expect", "upper", peer.address)
+        assert result.counts() == {"right": 500}
+        result = run(*http, "--rate", 5000, "--expect", "tr a-z A-Z", peer.address)
+        assert result.counts() == {"right": 500}
+
+
+@pytest.mark.parametrize("more", [
+    [], ["--get"], ["--depth", 32], ["--get", "--depth", 32], ["--new-connection"],
+    ["--get", "--new-connection"], ["--size", "32..60K"], ["--rate", 2000],
+])
+def test_http_of_hostlerd(start, more):
+    daemon = start({"a": harness.echo(protocol="http"), "b": harness.pool(harness.program("upper.py"), protocol="http")})
+    for service, expect in (("a", "echo"), ("b", "upper")):
+        result = run("--expect", expect, "--connections", 4, "--count", 300, *more,
+                     f"http://{daemon.service(service)['listen'][0]}/x")
+        assert result.counts() == {"right": 300}
+        assert result.all["statuses"] == {"200": 300}
