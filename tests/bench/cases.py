@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import http_servers
 import servers
 from servers import Hostlerd, Limit, Server, python
 
@@ -50,6 +51,14 @@ def echo(name, title, load, bar):
     # Ahead in CPU: whoever is busy without a pause saves the generator wake-ups, and gets a higher rate.
     ahead = [Bar("cpu", "hostlerd", peer, most=1.0) for peer in ("uvloop", "Node", "asyncio")]
     return Case(name, title, load, servers_here, [bar, *ahead])
+
+
+def http(name, title, load, most):
+    """All are asked alike; the 64 bytes are in the query or the body, which hostlerd echoes."""
+    present = http_servers.servers(post="--get" not in load)
+    return Case(name, title, f"--protocol http --expect any {load}", present,
+                [Bar("cpu", "hostlerd", "nginx", most=most),
+                 *(Bar("cpu", "hostlerd", server.name) for server in present[2:])])  # fmt: skip
 
 
 def limit_pool(depth, program="upper.py"):
@@ -119,4 +128,9 @@ ALL = [
           Server("thread pool", python("threads.py"))],
          [Bar("rate", "hostlerd", "two children, bare pipes", least=0.90),
           Bar("rate", "hostlerd", "thread pool", least=1.8)], longer=2),
+    http("http-64", "HTTP: GET over 64 kept connections", "--get --connections 64", 1.10),
+    http("http-1000", "HTTP: GET over 1000 kept connections", "--get --connections 1000 --hold", 0.85),
+    http("http-connect", "HTTP: connect, GET, close; 16 at a time",
+         "--get --connections 16 --new-connection", 1.05),
+    http("http-post", "HTTP: POST of 64 bytes over 64 kept connections", "--connections 64", None),
 ]  # fmt: skip

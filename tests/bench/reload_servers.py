@@ -158,7 +158,7 @@ class HostlerdPool(Hostlerd):
 class Nginx(Server):
     name = program = "nginx"
     asks_version = ["-v"]
-    asking = ["--protocol", "http", "--expect", "echo"]
+    asking = ["--protocol", "http", "--get", "--expect", "echo"]
 
     def configure(self, own=0):
         # By default a connection is closed after 1000 requests, which is no matter of reloads.
@@ -185,7 +185,7 @@ class Nginx(Server):
 class Haproxy(Server):
     name = program = "haproxy"
     asks_version = ["-v"]
-    asking = ["--protocol", "http", "--expect", "echo"]
+    asking = ["--protocol", "http", "--get", "--expect", "echo"]
 
     def configure(self, own=0):
         replace(

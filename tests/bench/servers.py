@@ -226,6 +226,9 @@ def versions():
         ("ucspi-tcp", ["dpkg-query", "-W", "-f", "${Version}", "ucspi-tcp"], r"^(?:\d+:)?(\d[\d.]*)"),
         ("xinetd", ["xinetd", "-version"], r"(\d[\d.]*\d)"),
         ("socat", ["socat", "-V"], r"socat version (\S+)"),
+        ("nginx", ["nginx", "-v"], r"nginx/(\S+)"),
+        ("haproxy", ["haproxy", "-v"], r"version (\d+\.\d+\.\d+)"),
+        ("lighttpd", ["lighttpd", "-v"], r"lighttpd/(\d\S+)"),
         ("websocketd", ["dpkg-query", "-W", "-f", "${Version}", "websocketd"], r"^(?:\d+:)?(\d[\d.]*)"),
     ]
     found = {}
