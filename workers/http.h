@@ -16,6 +16,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <string.h>
+#include <strings.h>
 
 #define HTTP_HEADERS_MAX    100  /* fields in a head, and in a trailer */
 #define HTTP_EXTENSIONS_MAX 4096 /* bytes of all chunk extensions of a request */
@@ -93,8 +95,15 @@ enum http_found http_feed(struct http_request *request, const char *data, size_t
 /* The only field of that name (lower case), or NULL; *count says how many there are. */
 const struct http_header *http_find(
     const struct http_request *request, const char *data, const char *name, unsigned *count);
-/* Whether the text, case ignored, is that one (lower case). */
-bool http_is(const char *data, struct http_span span, const char *text);
+/*
+ * Whether the text, case ignored, is that one. Here, because for a constant most texts are told
+ * apart by their length then, without a call.
+ */
+static inline bool
+http_is(const char *data, struct http_span span, const char *text)
+{
+	return span.length == strlen(text) && strncasecmp(data + span.at, text, span.length) == 0;
+}
 /* Whether a list of tokens, with commas between, has that one (lower case). */
 bool http_has_token(const char *data, struct http_span span, const char *token);
 

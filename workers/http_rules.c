@@ -10,14 +10,10 @@
 
 /* ---- looking at fields ---- */
 
-bool
-http_is(const char *data, struct http_span span, const char *text)
-{
-	return span.length == strlen(text) && strncasecmp(data + span.at, text, span.length) == 0;
-}
-
-const struct http_header *
-http_find(const struct http_request *request, const char *data, const char *name, unsigned *count)
+/* Inlined, it knows the length of a constant name. */
+static inline const struct http_header *
+http_look_for(
+    const struct http_request *request, const char *data, const char *name, unsigned *count)
 {
 	const struct http_header *found = NULL;
 
@@ -29,6 +25,12 @@ http_find(const struct http_request *request, const char *data, const char *name
 		++*count;
 	}
 	return *count == 1 ? found : NULL;
+}
+
+const struct http_header *
+http_find(const struct http_request *request, const char *data, const char *name, unsigned *count)
+{
+	return http_look_for(request, data, name, count);
 }
 
 static bool
@@ -106,12 +108,35 @@ http_trim_values(struct http_request *request, const char *data)
 	}
 }
 
+/* RFC 3986, 3.2.2: what a name is made of. */
+static const bool http_host_chars[UINT8_MAX + 1] = {
+    ['0' ... '9'] = true,
+    ['A' ... 'Z'] = true,
+    ['a' ... 'z'] = true,
+    /* unreserved and sub-delims, and what begins an escape */
+    ['-'] = true,
+    ['.'] = true,
+    ['_'] = true,
+    ['~'] = true,
+    ['!'] = true,
+    ['$'] = true,
+    ['&'] = true,
+    ['\''] = true,
+    ['('] = true,
+    [')'] = true,
+    ['*'] = true,
+    ['+'] = true,
+    [','] = true,
+    [';'] = true,
+    ['='] = true,
+    ['%'] = true,
+};
+
 /* RFC 3986, 3.2.2 and 3.2.3: a name or address, and a port. */
 static bool
 http_is_host(const char *data, struct http_span host)
 {
 	const char *at = data + host.at, *end = at + host.length;
-	const char *others = "-._~!$&'()*+,;=%";
 
 	if (at == end)
 		return false;
@@ -123,7 +148,7 @@ http_is_host(const char *data, struct http_span host)
 	} else {
 		const char *first = at;
 
-		while (at < end && (isalnum((unsigned char)*at) || strchr(others, *at) != NULL))
+		while (at < end && http_host_chars[(unsigned char)*at])
 			at++;
 		if (at == first)
 			return false;
@@ -196,9 +221,9 @@ http_judge_length(struct http_request *request, const char *data)
 {
 	unsigned encodings, lengths;
 	const struct http_header *encoding =
-	    http_find(request, data, "transfer-encoding", &encodings);
+	    http_look_for(request, data, "transfer-encoding", &encodings);
 
-	http_find(request, data, "content-length", &lengths);
+	http_look_for(request, data, "content-length", &lengths);
 	if (encodings > 0 && (lengths > 0 || request->minor == 0))
 		return 400;
 	if (encodings > 0 && (encoding == NULL || !http_is(data, encoding->value, "chunked")))
@@ -214,7 +239,7 @@ static unsigned
 http_judge_host(struct http_request *request, const char *data)
 {
 	unsigned count;
-	const struct http_header *host = http_find(request, data, "host", &count);
+	const struct http_header *host = http_look_for(request, data, "host", &count);
 
 	if (count > 1 || (count == 0 && request->minor >= 1))
 		return 400;

@@ -145,10 +145,17 @@ static void
 proto_http_submit_query(
     struct conn *conn, const struct http_request *request, const char *data, uint32_t tag)
 {
-	char *query = mem_alloc(1, request->query.length + 1);
-	size_t length = proto_http_decode(data + request->query.at, request->query.length, query);
+	const char *sent = data + request->query.at;
+	size_t length = request->query.length;
+	char *query;
 
-	req_submit(conn, query, length, tag);
+	/* Mostly there is nothing to decode. */
+	if (memchr(sent, '%', length) == NULL && memchr(sent, '+', length) == NULL) {
+		req_submit(conn, sent, length, tag);
+		return;
+	}
+	query = mem_alloc(1, length + 1);
+	req_submit(conn, query, proto_http_decode(sent, length, query), tag);
 	free(query);
 }
 
