@@ -37,6 +37,7 @@ struct option; /* common/option.h */
 enum on_cancel { ON_CANCEL_FINISH, ON_CANCEL_KILL };
 enum ack { ACK_NONE, ACK_WRITTEN, ACK_SYNCED };
 enum ready { READY_START, READY_LINE };
+enum message { MESSAGE_RAW, MESSAGE_JSON };
 
 /* A resource limit for instances; `set` is false where the option was not given. */
 struct conf_rlimit {
@@ -70,6 +71,8 @@ struct conf_service {
 	char *content_type;            /* owns; of replies */
 	unsigned server_name;          /* 1: replies say who made them */
 	uint64_t max_target, max_head; /* bytes of a request */
+	enum message message;
+	char *cors_origins; /* owns; as written; NULL for none */
 
 	enum handler_kind handler;
 

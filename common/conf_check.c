@@ -139,6 +139,40 @@ conf_check_ids(struct conf_build *build, unsigned section)
 		    protocol_name(service->protocol));
 }
 
+/* Whether a browser would ever send it as Origin. */
+static bool
+conf_check_is_origin(const char *word, size_t length)
+{
+	const char *host = memmem(word, length, "://", 3);
+
+	return host != NULL && host > word && host + 3 < word + length &&
+	       memchr(host + 3, '/', (size_t)(word + length - host - 3)) == NULL;
+}
+
+static void
+conf_check_origins(struct conf_build *build, unsigned section)
+{
+	static const char between[] = ", \t";
+	const char *text = conf_check_service(build, section)->cors_origins, *at = text;
+
+	if (text == NULL || !conf_is_good(build->conf, section, "cors_origins") ||
+	    strcmp(text, "*") == 0)
+		return;
+	for (at += strspn(at, between); *at != '\0'; at += strspn(at, between)) {
+		size_t length = strcspn(at, between);
+
+		if (!conf_check_is_origin(at, length)) {
+			conf_build_refuse(build, section,
+			    option_find(OPTION_SERVICE, "cors_origins"),
+			    "'%.*s' is no origin: expects * alone, or SCHEME://HOST[:PORT] with "
+			    "nothing behind it",
+			    (int)length, at);
+			return;
+		}
+		at += length;
+	}
+}
+
 static void
 conf_check_handler(struct conf_build *build, unsigned section)
 {
@@ -147,6 +181,7 @@ conf_check_handler(struct conf_build *build, unsigned section)
 	if (!conf_is_good(build->conf, section, "handler"))
 		return;
 	conf_check_foreign(build, section);
+	conf_check_origins(build, section);
 	if (service->handler == HANDLER_PROGRAM)
 		conf_check_program(build, section);
 	else

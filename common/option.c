@@ -93,6 +93,12 @@ static const char *const option_acks[] = {
 
 static const char *const option_answers[] = {"no", "yes", NULL};
 
+static const char *const option_messages[] = {
+    [MESSAGE_RAW] = "raw",
+    [MESSAGE_JSON] = "json",
+    NULL,
+};
+
 static const char *const option_disciplines[] = {"strict", NULL};
 
 static const char *const option_readies[] = {
@@ -185,6 +191,14 @@ static const struct option option_table[] = {
 	.fallback = "text/plain; charset=utf-8", .help = "What replies are said to be."},
     {SERVICE("server_name", server_name), CHOICE(option_answers), .fallback = "yes",
 	.flags = OPTION_HTTP | OPTION_LIMIT, .help = "Whether replies have a field Server."},
+    {SERVICE("message", message), CHOICE(option_messages), .flags = OPTION_HTTP | OPTION_LIMIT,
+	.fallback = "raw",
+	.help = "What the handler is given, and gives: the body alone, or one JSON object with "
+		"all of the request, and of the reply."},
+    {SERVICE("cors_origins", cors_origins), TEXT, .flags = OPTION_HTTP | OPTION_LIMIT,
+	.example = "https://example.org", .otherwise = "nothing is said about other origins",
+	.help = "Origins whose pages a browser lets read the replies, separated by blanks or "
+		"commas, or * for every one. Preflight requests are then answered by hostlerd."},
     {SERVICE("max_target", max_target), SIZE(16, 64 * KIB), .flags = OPTION_HTTP | OPTION_LIMIT,
 	.fallback = "8K", .help = "Bytes of a request's target, path and query; beyond them 414."},
     {SERVICE("max_head", max_head), SIZE(64, 1 * MIB), .flags = OPTION_HTTP | OPTION_LIMIT,

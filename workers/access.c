@@ -5,6 +5,7 @@
 #include "workers/access.h"
 #include "common/addr.h"
 #include "common/clock.h"
+#include "common/escape.h"
 #include "common/log.h"
 #include "common/log_format.h"
 #include "common/mem.h"
@@ -23,7 +24,7 @@
 #include <unistd.h>
 
 #define ACCESS_BUFFER 32768
-#define ACCESS_LINE   512              /* more than any line has: names and addresses are short */
+#define ACCESS_LINE   1024             /* more than any line has: names and addresses are short */
 #define ACCESS_PAUSE  (100 * CLOCK_MS) /* until a file that took nothing is tried again */
 #define ACCESS_TELL   (10 * CLOCK_SECOND) /* between two words about lost lines */
 
@@ -228,6 +229,23 @@ access_times(const struct req *req, double *queue, double *run)
 	*run = access_seconds(granted, ended);
 }
 
+/* Behind the others, where there is one: it is the client's own, of visible ASCII. */
+static size_t
+access_format_id(char *line, const struct req *req, bool is_json)
+{
+	size_t length = strlen(req->id), used;
+
+	if (!is_json) {
+		memcpy(line, " id=", 4);
+		memcpy(line + 4, req->id, length);
+		return 4 + length;
+	}
+	memcpy(line, ",\"id\":\"", 7);
+	used = 7 + escape_json(line + 7, req->id, length);
+	line[used++] = '"';
+	return used;
+}
+
 /* The same values in the same order, whatever the format. */
 static size_t
 access_format(char *line, const struct req *req, const char *outcome, size_t out)
@@ -236,6 +254,7 @@ access_format(char *line, const struct req *req, const char *outcome, size_t out
 	const char *instance = is_json ? "null,\"pid\":null" : "-";
 	char time[LOG_FORMAT_TIME_MAX], numbers[64];
 	double queue, run;
+	size_t used;
 
 	log_format_time(time, is_json ? LOG_FORMAT_JSON : LOG_FORMAT_TEXT);
 	access_times(req, &queue, &run);
@@ -244,12 +263,18 @@ access_format(char *line, const struct req *req, const char *outcome, size_t out
 		    req->pid);
 		instance = numbers;
 	}
-	return (size_t)snprintf(line, ACCESS_LINE,
+	used = (size_t)snprintf(line, ACCESS_LINE,
 	    is_json ? "{\"time\":\"%s\",\"service\":\"%s\",\"client\":\"%s\",\"outcome\":\"%s\","
-		      "\"in\":%zu,\"out\":%zu,\"queue\":%.6f,\"run\":%.6f,\"instance\":%s}\n"
-		    : "%s %s %s %s in=%zu out=%zu queue=%.6f run=%.6f instance=%s\n",
+		      "\"in\":%zu,\"out\":%zu,\"queue\":%.6f,\"run\":%.6f,\"instance\":%s"
+		    : "%s %s %s %s in=%zu out=%zu queue=%.6f run=%.6f instance=%s",
 	    time, req->service->conf->name, access_name_client(req), outcome, req->length, out,
 	    queue, run, instance);
+	if (req->id != NULL)
+		used += access_format_id(line + used, req, is_json);
+	if (is_json)
+		line[used++] = '}';
+	line[used++] = '\n';
+	return used;
 }
 
 void

@@ -78,7 +78,10 @@ http_reply_write(struct buf *out, const struct http_reply *reply, const char *bo
 {
 	size_t types = reply->type != NULL ? strlen(reply->type) : 0;
 	size_t fields = reply->fields != NULL ? strlen(reply->fields) : 0;
-	char *start = buf_reserve(out, HTTP_REPLY_HEAD_MAX + types + fields + length), *at = start;
+	size_t notes = reply->note != NULL ? strlen(reply->note) : 0;
+	size_t ids = reply->id != NULL ? strlen(reply->id) : 0;
+	char *start = buf_reserve(out, HTTP_REPLY_HEAD_MAX + types + fields + notes + ids + length);
+	char *at = start;
 	bool has_length = http_reply_has_length(reply->status);
 
 	at = http_reply_status(at, reply->status);
@@ -101,6 +104,13 @@ http_reply_write(struct buf *out, const struct http_reply *reply, const char *bo
 		at = http_reply_add(at, "Connection: keep-alive\r\n");
 	if (fields > 0)
 		at = http_reply_add(at, reply->fields);
+	if (notes > 0)
+		at = http_reply_add(at, reply->note);
+	if (ids > 0) {
+		at = http_reply_add(at, "X-Request-Id: ");
+		at = http_reply_add(at, reply->id);
+		at = http_reply_add(at, "\r\n");
+	}
 	at = http_reply_add(at, "\r\n");
 	if (has_length && !(reply->flags & HTTP_REPLY_NO_BODY) && length > 0) {
 		memcpy(at, body, length);

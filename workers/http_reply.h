@@ -23,7 +23,10 @@ struct http_reply {
 	unsigned flags;
 	const char *type;   /* Content-Type; NULL for none */
 	const char *fields; /* more header fields, each with its line end; NULL for none */
-	bool names_server;
+	const char *note;   /* and more of them */
+	const char *id;     /* X-Request-Id; NULL for none */
+	bool names_server;  /* says who made it */
+	bool has_server;    /* `fields` say it */
 };
 
 #define HTTP_CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"

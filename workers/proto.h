@@ -35,6 +35,8 @@ struct proto {
 	uint32_t (*peek)(const char *data, size_t length);
 	/* Replies tell what they answer: each is written as soon as it is there. */
 	bool any_order;
+	/* A reply that it cannot carry is OUTCOME_FAILED, the handler's fault; else OUTCOME_BAD. */
+	bool blames;
 	/* Releases conn->busy->state: the connection closes. NULL where nothing is kept there. */
 	void (*drop)(struct conn *conn);
 

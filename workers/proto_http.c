@@ -1,15 +1,17 @@
 /*
- * http: HTTP/1.1 in front of any handler. The body is the message, or for a method without one the
- * query; the reply is the body. What a request is stands in http.c; here it becomes one, and
- * replies and refusals become HTTP.
+ * http: HTTP/1.1 in front of any handler. What a request is stands in http.c, what the handler is
+ * asked in http_ask.c; here replies and refusals become HTTP.
  *
  * The request's tag: how its reply is to be written, and for a refusal of our own the status.
  */
 #include "workers/proto.h"
 
+#include "common/log.h"
 #include "common/mem.h"
 #include "workers/conn.h"
 #include "workers/http.h"
+#include "workers/http_ask.h"
+#include "workers/http_json.h"
 #include "workers/http_reply.h"
 #include "workers/req.h"
 #include "workers/service.h"
@@ -99,80 +101,21 @@ proto_http_continue(struct conn *conn)
 
 /* Whether the rest is worth waiting for: 0, or a status. */
 static unsigned
-proto_http_judge(const struct http_request *request)
+proto_http_judge(const struct conn *conn, const struct http_request *request)
 {
 	if (request->expects_more)
 		return 417;
-	if (request->is_options)
+	if (request->is_options || conn->service->conf->message == MESSAGE_JSON)
 		return 0;
 	return request->is_get || request->is_head || request->is_post || request->is_put ? 0 : 405;
-}
-
-static int
-proto_http_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	c |= 0x20;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* %41 and + of a query; what is no such code stays as it is. Returns the length. */
-static size_t
-proto_http_decode(const char *from, size_t length, char *to)
-{
-	size_t made = 0;
-
-	for (size_t i = 0; i < length; i++) {
-		int high = -1, low = -1;
-
-		if (from[i] == '%' && i + 2 < length) {
-			high = proto_http_digit(from[i + 1]);
-			low = proto_http_digit(from[i + 2]);
-		}
-		if (high >= 0 && low >= 0) {
-			to[made++] = (char)(high << 4 | low);
-			i += 2;
-		} else {
-			to[made++] = from[i] == '+' ? ' ' : from[i];
-		}
-	}
-	return made;
-}
-
-/* A method that has no body sends its message in the query. */
-static void
-proto_http_submit_query(
-    struct conn *conn, const struct http_request *request, const char *data, uint32_t tag)
-{
-	const char *sent = data + request->query.at;
-	size_t length = request->query.length;
-	char *query;
-
-	/* Mostly there is nothing to decode. */
-	if (memchr(sent, '%', length) == NULL && memchr(sent, '+', length) == NULL) {
-		req_submit(conn, sent, length, tag);
-		return;
-	}
-	query = mem_alloc(1, length + 1);
-	req_submit(conn, query, proto_http_decode(sent, length, query), tag);
-	free(query);
 }
 
 static void
 proto_http_submit(struct conn *conn, struct http_request *request, const char *data)
 {
-	uint32_t tag = PROTO_HTTP_TAG(0, proto_http_flags(request));
 	bool ends = !request->keeps_alive;
 
-	if (request->is_options)
-		req_refuse(conn, OUTCOME_BAD, PROTO_HTTP_TAG(204, proto_http_flags(request)));
-	else if (request->is_get || request->is_head)
-		proto_http_submit_query(conn, request, data, tag);
-	else if (request->is_chunked)
-		req_submit(conn, buf_bytes(&request->chunks), buf_length(&request->chunks), tag);
-	else
-		req_submit(conn, data + request->body.at, request->body.length, tag);
+	http_ask(conn, request, data, PROTO_HTTP_TAG(0, proto_http_flags(request)));
 	if (ends)
 		conn_end_input(conn);
 }
@@ -186,7 +129,7 @@ proto_http_take(struct conn *conn, const char *data, size_t length)
 	size_t used;
 
 	if (found == HTTP_HAS_HEAD) {
-		unsigned status = proto_http_judge(request);
+		unsigned status = proto_http_judge(conn, request);
 
 		if (status != 0) {
 			proto_http_refuse_rest(conn, status, proto_http_flags(request));
@@ -269,18 +212,54 @@ proto_http_write(struct conn *conn, const struct req *req, struct http_reply *re
 	const struct conf_service *conf = conn->service->conf;
 
 	reply->flags = req->tag & UINT16_MAX;
-	reply->names_server = conf->server_name;
+	reply->names_server = conf->server_name && !reply->has_server;
+	reply->note = req->note;
+	reply->id = req->id;
 	if (conn->last_look || conn->drain_later)
 		reply->flags |= HTTP_REPLY_CLOSE;
 	http_reply_write(&conn->busy->out, reply, body, length);
 	proto_http_continue(conn);
 }
 
+/* What a program says in message = json. */
+static bool
+proto_http_answer(struct conn *conn, const struct req *req, const char *data, size_t length)
+{
+	const struct conf_service *conf = conn->service->conf;
+	struct http_answer answer;
+	char why[HTTP_ANSWER_WHY_MAX];
+	bool is_good = http_answer_read(&answer, data, length, conf->cors_origins != NULL, why);
+
+	if (is_good) {
+		struct http_reply reply = {.status = answer.status,
+		    .type = answer.type != NULL ? answer.type : conf->content_type,
+		    .fields = buf_bytes(&answer.fields),
+		    .has_server = answer.names_server};
+
+		proto_http_write(conn, req, &reply, answer.body, answer.length);
+	} else {
+		log_warnx("service %s: a reply of instance %u (pid %u) cannot be sent on: %s",
+		    conf->name, req->slot, req->pid, why);
+	}
+	http_answer_free(&answer);
+	return is_good;
+}
+
 static bool
 proto_http_reply(struct conn *conn, const struct req *req, const char *data, size_t length)
 {
-	struct http_reply reply = {.status = 200, .type = conn->service->conf->content_type};
+	const struct conf_service *conf = conn->service->conf;
+	unsigned status = req->tag >> 16; /* of our own */
+	bool is_json = conf->message == MESSAGE_JSON;
+	struct http_reply reply = {
+	    .status = status != 0 ? status : 200, .type = conf->content_type};
 
+	if (status == 0 && is_json && conf->handler == HANDLER_PROGRAM)
+		return proto_http_answer(conn, req, data, length);
+	if (is_json)
+		reply.type = "application/json"; /* it is what the handler was asked */
+	else if (status == 204)
+		reply.fields = PROTO_HTTP_ALLOW;
 	proto_http_write(conn, req, &reply, data, length);
 	return true;
 }
@@ -315,7 +294,7 @@ proto_http_refuse(struct conn *conn, const struct req *req, enum outcome outcome
 
 	if (status == 503)
 		reply.fields = "Retry-After: 1\r\n";
-	else if (status == 405 || status == 204)
+	else if (status == 405)
 		reply.fields = PROTO_HTTP_ALLOW;
 	proto_http_write(conn, req, &reply, text, strlen(text));
 }
@@ -348,6 +327,7 @@ const struct proto proto_http = {
     .input = proto_http_input,
     .end = proto_http_end,
     .reply = proto_http_reply,
+    .blames = true,
     .refuse = proto_http_refuse,
     .peek = proto_http_peek,
     .drop = proto_http_drop,

@@ -57,7 +57,7 @@ req_counter(enum outcome outcome)
 }
 
 static struct req *
-req_new(struct conn *conn)
+req_alloc(struct conn *conn)
 {
 	struct req *req = TAILQ_FIRST(&req_spare);
 
@@ -71,6 +71,17 @@ req_new(struct conn *conn)
 	req->conn = conn;
 	req->service = conn->service;
 	req->arrived = conn->service->worker->now;
+	return req;
+}
+
+struct req *
+req_new(struct conn *conn, const char *data, size_t length, uint32_t tag)
+{
+	struct req *req = req_alloc(conn);
+
+	req->data = data;
+	req->length = length;
+	req->tag = tag;
 	TAILQ_INSERT_TAIL(&conn->busy->reqs, req, in_conn);
 	conn->busy->under_way++;
 	conn->busy->taken++;
@@ -104,10 +115,13 @@ static void
 req_free(struct req *req)
 {
 	deadline_clear(&req->deadline);
+	deadline_clear(&req->limit);
 	if (req->kept != req->small)
 		free(req->kept);
 	free(req->reply);
 	free(req->client);
+	free(req->id);
+	free(req->note);
 	if (req_spares >= REQ_SPARE_MAX) {
 		free(req);
 		return;
@@ -119,21 +133,19 @@ req_free(struct req *req)
 void
 req_submit(struct conn *conn, const char *data, size_t length, uint32_t tag)
 {
-	struct req *req = req_new(conn);
+	req_start(req_new(conn, data, length, tag));
+}
 
-	req->data = data;
-	req->length = length;
-	req->tag = tag;
+void
+req_start(struct req *req)
+{
 	req->service->handler->handle(req);
 }
 
 void
 req_refuse(struct conn *conn, enum outcome outcome, uint32_t tag)
 {
-	struct req *req = req_new(conn);
-
-	req->tag = tag;
-	req_fail(req, outcome);
+	req_fail(req_new(conn, NULL, 0, tag), outcome);
 }
 
 void
@@ -157,7 +169,7 @@ req_deliver(struct req *req, const char *data, size_t length)
 	TAILQ_REMOVE(&conn->busy->reqs, req, in_conn);
 	conn->busy->under_way--;
 	if (req->outcome == OUTCOME_REPLY && !proto->reply(conn, req, data, length))
-		req->outcome = OUTCOME_BAD;
+		req->outcome = proto->blames ? OUTCOME_FAILED : OUTCOME_BAD;
 	if (outcome_text(req->outcome) != NULL && !req->mute) {
 		proto->refuse(conn, req, req->outcome);
 		length = strlen(outcome_text(req->outcome));
@@ -178,6 +190,7 @@ req_finish(struct req *req, enum outcome outcome, const char *data, size_t lengt
 	req->outcome = outcome;
 	req->ended = req->service->worker->now;
 	deadline_clear(&req->deadline);
+	deadline_clear(&req->limit);
 	if (conn == NULL) {
 		req_drop(req);
 		return;
@@ -218,10 +231,54 @@ req_finish_silently(struct req *req)
 void
 req_drop(struct req *req)
 {
-	req_count(req, COUNTER_withdrawn);
-	if (req->service->access != NULL)
+	if (!req->told)
+		req_count(req, COUNTER_withdrawn);
+	if (!req->told && req->service->access != NULL)
 		access_note(req->service->access, req, OUTCOME_PENDING, 0);
 	req_free(req);
+}
+
+/* ---- the client waits no longer ---- */
+
+void
+req_limit(struct req *req, uint64_t time)
+{
+	/* Who answers at once is never too late. */
+	if (req->service->handler->cancel != NULL)
+		deadline_set(&req->service->limits, &req->limit, req->arrived + time);
+}
+
+/* Another one takes its place in the client's order, with all that is known of it. */
+static struct req *
+req_replace(struct req *req)
+{
+	struct req *other = req_alloc(req->conn);
+
+	other->tag = req->tag;
+	other->length = req->length;
+	other->id = req->id;
+	other->note = req->note;
+	other->arrived = req->arrived;
+	other->granted = req->granted;
+	other->slot = req->slot;
+	other->pid = req->pid;
+	other->mute = req->mute;
+	req->id = req->note = NULL;
+	req->conn = NULL;
+	req->told = true;
+	TAILQ_INSERT_BEFORE(req, other, in_conn);
+	TAILQ_REMOVE(&other->conn->busy->reqs, req, in_conn);
+	return other;
+}
+
+void
+req_on_limit(struct deadline *deadline)
+{
+	struct req *req = (struct req *)(void *)((char *)deadline - offsetof(struct req, limit));
+	struct req *other = req_replace(req);
+
+	req->service->handler->cancel(req);
+	req_fail(other, OUTCOME_TIMEOUT);
 }
 
 void

@@ -56,9 +56,13 @@ struct req {
 	char *reply;      /* owns; an outcome that waits for earlier requests of its client */
 	size_t reply_length;
 
-	char *client; /* owns; for the access log, once the client has left */
+	char *client;          /* owns; for the access log, once the client has left */
+	char *id;              /* owns; what the client and the access log call it; NULL: nothing */
+	char *note;            /* owns; the protocol's own, as `tag` */
+	struct deadline limit; /* of the client's own; see req_limit() */
 
 	bool mute; /* nothing is said, whatever its outcome */
+	bool told; /* its outcome was another: its own counts for nothing */
 
 	/* Of the handler that has it. */
 	TAILQ_ENTRY(req) in_handler;
@@ -78,6 +82,19 @@ TAILQ_HEAD(req_list, req);
 /* For protocols: a message came; a message came that is refused without asking the handler. */
 void req_submit(struct conn *conn, const char *data, size_t length, uint32_t tag);
 void req_refuse(struct conn *conn, enum outcome outcome, uint32_t tag);
+/*
+ * The same in steps, for a protocol with more to say of it: req_new() takes the message up;
+ * req_limit() says that the client waits for `time` ns and no longer; then req_start() asks the
+ * handler, or the request is ended by one of those below.
+ *
+ * After `time` the client is told OUTCOME_TIMEOUT, and for the handler the client has left: no
+ * instance is killed because a client is in a hurry, unless on_cancel says so.
+ */
+struct req *req_new(struct conn *conn, const char *data, size_t length, uint32_t tag);
+void req_limit(struct req *req, uint64_t time);
+void req_start(struct req *req);
+/* What comes due on service->limits. */
+void req_on_limit(struct deadline *deadline);
 
 /*
  * For handlers: each ends the request; it must not be touched afterwards. `data` NULL is a reply of

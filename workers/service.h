@@ -44,6 +44,7 @@ struct service {
 	struct program *program;       /* owns; handler = program only */
 	struct collect *collect;       /* owns; handler = collect only */
 	struct deadline_line idles, messages, writes, lingers; /* of connections */
+	struct deadline_line limits; /* of requests whose clients set one */
 };
 
 struct worker {

@@ -17,6 +17,7 @@
 #include "workers/listener.h"
 #include "workers/program.h"
 #include "workers/proto.h"
+#include "workers/req.h"
 #include "workers/service.h"
 #include "workers/staying.h"
 #include "workers/take.h"
@@ -311,6 +312,7 @@ worker_open_service(struct worker *worker, unsigned index)
 	deadline_open(&service->messages, worker->base, &worker->now, conn_on_message_late);
 	deadline_open(&service->writes, worker->base, &worker->now, conn_on_write_late);
 	deadline_open(&service->lingers, worker->base, &worker->now, conn_on_lingered);
+	deadline_open(&service->limits, worker->base, &worker->now, req_on_limit);
 	if (service->handler->start != NULL)
 		service->handler->start(service);
 }

@@ -1,0 +1,136 @@
+/*
+ * What a handler is asked: the body, the decoded query, or all of the request as JSON; and what is
+ * kept beside that for the reply: its name, its fields, how long its client waits. Owns nothing.
+ */
+#include "workers/http_ask.h"
+
+#include "common/mem.h"
+#include "workers/access.h"
+#include "workers/conn.h"
+#include "workers/http_fields.h"
+#include "workers/http_json.h"
+#include "workers/req.h"
+#include "workers/service.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define HTTP_ASK_ROOM 1024 /* bytes of JSON around a body, mostly */
+
+struct http_asked {
+	struct conn *conn;
+	const struct http_request *request;
+	const char *data;
+	struct http_wish wish;
+};
+
+/* Who names no request is given a name where somebody gets to see it. */
+static void
+http_ask_name(struct http_asked *asked)
+{
+	const struct service *service = asked->conn->service;
+
+	if (asked->wish.id[0] == '\0' &&
+	    (service->conf->message == MESSAGE_JSON || service->access != NULL))
+		http_make_id(asked->wish.id);
+}
+
+/* Takes a message up, with what the fields of its request wish for. */
+static struct req *
+http_ask_new(const struct http_asked *asked, const char *bytes, size_t length, uint32_t tag)
+{
+	const struct conf_service *conf = asked->conn->service->conf;
+	const struct http_wish *wish = &asked->wish;
+	struct req *req = req_new(asked->conn, bytes, length, tag);
+	struct buf fields = {0};
+
+	if (wish->id[0] != '\0')
+		req->id = mem_strdup(wish->id);
+	if (conf->cors_origins == NULL)
+		return req;
+	http_allow_origin(&fields, conf->cors_origins, wish, asked->data,
+	    http_is_preflight(asked->request, wish));
+	if (buf_length(&fields) > 0)
+		req->note = mem_strndup(buf_bytes(&fields), buf_length(&fields));
+	buf_free(&fields);
+	return req;
+}
+
+static void
+http_ask_handler(const struct http_asked *asked, const char *bytes, size_t length, uint32_t tag)
+{
+	struct req *req = http_ask_new(asked, bytes, length, tag);
+
+	if (asked->wish.time != 0 && asked->wish.time < req->service->conf->request_timeout)
+		req_limit(req, asked->wish.time);
+	req_start(req);
+}
+
+static void
+http_ask_json(struct http_asked *asked, uint32_t tag)
+{
+	const struct http_request *request = asked->request;
+	struct conn *conn = asked->conn;
+	struct buf text = {0};
+
+	if (conn->client == NULL)
+		conn->client = access_client(conn->fd);
+	buf_reserve(&text, HTTP_ASK_ROOM + (size_t)request->length);
+	http_json_write(&text, request, asked->data, conn->client, asked->wish.id);
+	http_ask_handler(asked, buf_bytes(&text), buf_length(&text), tag);
+	buf_free(&text);
+}
+
+/* A method that has no body sends its message in the query. */
+static void
+http_ask_query(const struct http_asked *asked, uint32_t tag)
+{
+	struct http_span span = asked->request->query;
+	char *query = mem_alloc(1, span.length + 1);
+
+	http_ask_handler(
+	    asked, query, http_decode(query, asked->data + span.at, span.length, true), tag);
+	free(query);
+}
+
+static void
+http_ask_raw(const struct http_asked *asked, uint32_t tag)
+{
+	const struct http_request *request = asked->request;
+
+	if (request->is_get || request->is_head)
+		http_ask_query(asked, tag);
+	else if (request->is_chunked)
+		http_ask_handler(
+		    asked, buf_bytes(&request->chunks), buf_length(&request->chunks), tag);
+	else
+		http_ask_handler(asked, asked->data + request->body.at, request->body.length, tag);
+}
+
+/* Whether the answer is known without the handler. */
+static bool
+http_ask_is_ours(const struct http_asked *asked)
+{
+	const struct conf_service *conf = asked->conn->service->conf;
+
+	return asked->request->is_options &&
+	       (conf->message == MESSAGE_RAW ||
+		   (conf->cors_origins != NULL && http_is_preflight(asked->request, &asked->wish)));
+}
+
+void
+http_ask(struct conn *conn, const struct http_request *request, const char *data, uint32_t tag)
+{
+	struct http_asked asked = {.conn = conn, .request = request, .data = data};
+	bool is_good = http_wish_read(&asked.wish, request, data);
+
+	http_ask_name(&asked);
+	if (!is_good)
+		req_fail(http_ask_new(&asked, NULL, 0, tag | 400u << 16), OUTCOME_BAD);
+	else if (http_ask_is_ours(&asked))
+		req_reply(http_ask_new(&asked, NULL, 0, tag | 204u << 16), NULL, 0);
+	else if (conn->service->conf->message == MESSAGE_JSON)
+		http_ask_json(&asked, tag);
+	else
+		http_ask_raw(&asked, tag);
+}

@@ -1,0 +1,18 @@
+/* From a whole HTTP request to a request of the handler, in the manner that `message` asks for. */
+#ifndef WORKERS_HTTP_ASK_H
+#define WORKERS_HTTP_ASK_H
+
+#include "workers/http.h"
+
+#include <stdint.h>
+
+struct conn;
+
+/*
+ * Asks the handler, or answers in its place. `tag` is how the reply is written; the status of one
+ * that is known already comes into its upper half. The connection may be closed afterwards.
+ */
+void http_ask(
+    struct conn *conn, const struct http_request *request, const char *data, uint32_t tag);
+
+#endif
