@@ -272,6 +272,16 @@ http_json_was_told(const struct http_request *request, const char *data, unsigne
 	return false;
 }
 
+static void
+http_json_lower(struct buf *to, const char *name, size_t length)
+{
+	char *at = buf_reserve(to, length);
+
+	for (size_t i = 0; i < length; i++)
+		at[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
+	buf_added(to, length);
+}
+
 /* A field, and all that have its name: RFC 9110, 5.3; cookies as RFC 9113, 8.2.3. */
 static void
 http_json_field(
@@ -281,12 +291,7 @@ http_json_field(
 	const char *between = http_is(data, name, "cookie") ? "; " : ", ";
 
 	buf_append(to, ",\"", 2);
-	for (size_t i = 0; i < name.length; i++) {
-		char c = data[name.at + i];
-
-		c = c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c;
-		buf_append(to, &c, 1);
-	}
+	http_json_lower(to, data + name.at, name.length);
 	buf_append(to, "\":\"", 3);
 	for (unsigned i = number; i < request->header_count; i++) {
 		struct http_span value = request->headers[i].value;

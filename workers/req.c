@@ -290,6 +290,7 @@ req_cancel_all(struct conn *conn)
 		TAILQ_REMOVE(&conn->busy->reqs, req, in_conn);
 		conn->busy->under_way--;
 		req->conn = NULL;
+		deadline_clear(&req->limit);
 		if (conn->client != NULL)
 			req->client = mem_strdup(conn->client);
 		if (req->outcome != OUTCOME_PENDING)

@@ -133,8 +133,7 @@ def test_a_client_in_a_hurry(start):
             counters["withdrawn"]) == (3, 1, 2, 0)
     pids = daemon.instance_pids("kill")
     assert Page(daemon, "kill").ask("GET", "/nap?s=60", X_Timeout="0.1")[0] == 504
-    daemon.wait_full()
-    assert daemon.instance_pids("kill") != pids
+    wait_for(lambda: daemon.instance_pids("kill") != pids, "its instance is killed")
     assert Page(daemon, "short").ask("GET", "/nap?s=60", X_Timeout="60")[0] == 504
     assert first.ask("GET", "/", X_Timeout="1s")[0] == 400
     assert first.ask("GET", "/", X_Timeout="1")[0] == 200
@@ -150,6 +149,18 @@ def test_a_hurry_in_a_pipeline(start):
     text = client.rest().decode()
     assert re.findall(r"HTTP/1.1 (\d+)", text) == ["200", "504", "200", "200"]
     assert re.findall(r"X-Request-Id: (.)\r", text)[:3] == ["x", "y", "z"]
+
+
+def test_a_client_in_a_hurry_that_leaves(start):
+    """Its limit leaves with it."""
+    daemon = start({"a": web()})
+    pids = daemon.worker_pids()
+    client = daemon.connect("a")
+    client.send(b"GET /nap?s=0.6 HTTP/1.1\r\nHost: a\r\nX-Timeout: 0.3\r\n\r\n")
+    daemon.wait_service(lambda s: s["instances"][0]["state"] == "busy", "it runs", "a")
+    client.reset()
+    daemon.wait_service(lambda s: s["counters"]["withdrawn"] == 1, "it ended", "a")
+    assert daemon.worker_pids() == pids and daemon.counters("a")["timeout"] == 0
 
 
 def test_other_origins(start):
