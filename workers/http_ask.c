@@ -61,7 +61,7 @@ http_ask_handler(const struct http_asked *asked, const char *bytes, size_t lengt
 {
 	struct req *req = http_ask_new(asked, bytes, length, tag);
 
-	if (asked->wish.time != 0 && asked->wish.time < req->service->conf->request_timeout)
+	if (asked->wish.time != 0)
 		req_limit(req, asked->wish.time);
 	req_start(req);
 }
