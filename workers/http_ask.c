@@ -86,10 +86,16 @@ static void
 http_ask_query(const struct http_asked *asked, uint32_t tag)
 {
 	struct http_span span = asked->request->query;
-	char *query = mem_alloc(1, span.length + 1);
+	const char *sent = asked->data + span.at;
+	char *query;
 
-	http_ask_handler(
-	    asked, query, http_decode(query, asked->data + span.at, span.length, true), tag);
+	/* Mostly there is nothing to decode. */
+	if (memchr(sent, '%', span.length) == NULL && memchr(sent, '+', span.length) == NULL) {
+		http_ask_handler(asked, sent, span.length, tag);
+		return;
+	}
+	query = mem_alloc(1, span.length + 1);
+	http_ask_handler(asked, query, http_decode(query, sent, span.length, true), tag);
 	free(query);
 }
 
@@ -121,9 +127,12 @@ http_ask_is_ours(const struct http_asked *asked)
 void
 http_ask(struct conn *conn, const struct http_request *request, const char *data, uint32_t tag)
 {
-	struct http_asked asked = {.conn = conn, .request = request, .data = data};
+	struct http_asked asked; /* not set to zero: it is larger than all else here */
 	bool is_good = http_wish_read(&asked.wish, request, data);
 
+	asked.conn = conn;
+	asked.request = request;
+	asked.data = data;
 	http_ask_name(&asked);
 	if (!is_good)
 		req_fail(http_ask_new(&asked, NULL, 0, tag | 400u << 16), OUTCOME_BAD);
