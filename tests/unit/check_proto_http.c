@@ -1,7 +1,8 @@
 /*
  * HTTP through the real connection code, in this process: every exchange of tests/exchanges.txt
- * whole, byte by byte, and in two pieces split at every byte of its first 2 KiB, each with one more
- * request behind it, which is answered or is not, and some with the end of the client's sending.
+ * whole, byte by byte, and in two pieces split at every byte of its first 2 KiB and at seeded
+ * places beyond, each with one more request behind it, which is answered or is not, and some with
+ * the end of the client's sending.
  */
 #include "tests/unit/exchanges.h"
 #include "tests/unit/run_help.h"
@@ -14,9 +15,10 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define SPLITS_MAX 2048
-#define BEHIND     "GET /?behind HTTP/1.1\r\nHost: a\r\n\r\n"
-#define CONF       "[service a]\nlisten=127.0.0.1:1\nhandler=echo\n" EXCHANGES_CONF
+#define SPLITS_MAX    2048
+#define SPLITS_BEYOND 64 /* seeded by the line, where there is more */
+#define BEHIND        "GET /?behind HTTP/1.1\r\nHost: a\r\n\r\n"
+#define CONF          "[service a]\nlisten=127.0.0.1:1\nhandler=echo\n" EXCHANGES_CONF
 
 static struct exchange exchanges[EXCHANGES_MAX];
 static struct seat seat;
@@ -232,6 +234,10 @@ START_TEST(exchanges_are_as_written)
 	try_pieces(exchange, text, 1, 1);
 	for (size_t split = 1; split <= length && split <= SPLITS_MAX; split++)
 		try_pieces(exchange, text, split, whole);
+	srand(exchange->line);
+	for (int i = 0; i < SPLITS_BEYOND && length > SPLITS_MAX; i++)
+		try_pieces(
+		    exchange, text, SPLITS_MAX + 1 + (size_t)rand() % (length - SPLITS_MAX), whole);
 	if (exchange->end != '?') {
 		try_ending(exchange, text, whole);
 		try_ending(exchange, text, 1);
