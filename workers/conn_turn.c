@@ -230,7 +230,7 @@ conn_finish(struct conn *conn)
 {
 	struct service *service = conn->service;
 
-	if (!conn->linger || conn->eof) {
+	if ((!conn->linger && !conn->readable) || conn->eof) {
 		conn_close(conn, "done");
 		return;
 	}

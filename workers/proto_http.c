@@ -148,8 +148,12 @@ proto_http_take(struct conn *conn, const char *data, size_t length)
 	}
 	used = request->used;
 	proto_http_submit(conn, request, data);
-	if (conn->state != CONN_CLOSED)
-		proto_http_drop(conn);
+	if (conn->state == CONN_CLOSED)
+		return used;
+	/* Whoever said that nothing follows, and sent nothing more, need not be waited for. */
+	if (!request->keeps_alive && used == length)
+		conn->linger = false;
+	proto_http_drop(conn);
 	return used;
 }
 

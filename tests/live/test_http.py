@@ -54,6 +54,21 @@ def test_replies(start):
     assert client.rest() == b""
 
 
+@pytest.mark.parametrize("behind", [b"", b"x"])
+def test_a_last_request_is_not_waited_behind(start, behind):
+    """Unless its client breaks its word: a reset could destroy the reply."""
+    daemon = start({"a": web()})
+    client = daemon.connect()
+    client.send(post(b"last", "Connection: close\r\n") + behind)
+    assert client.rest().endswith(b"\r\n\r\nlast")
+    client.send(b"x")
+    if behind:
+        client.send(b"x")
+    else:
+        with pytest.raises(ConnectionError):
+            client.send(b"x")
+
+
 def test_the_server_may_be_nameless(start):
     daemon = start({"a": web(server_name="no")})
     assert "Server" not in exchange(daemon.connect(), post(b"x"))[1]
