@@ -123,6 +123,22 @@ def test_http_body_until_the_connection_ends(how):
     assert_balanced(result)
 
 
+@pytest.mark.parametrize("keeps", [True, False])
+def test_http_of_version_1_0(keeps):
+    """Its connections last for one request, unless it says otherwise."""
+    field = b"\r\nConnection: Keep-Alive" if keeps else b""
+
+    async def behave(client):
+        while (message := await client.receive()) is not None:
+            reply = measured(message).replace(b"/1.1 200 OK", b"/1.0 200 OK" + field)
+            await client.send_raw(reply)
+
+    with Peer(behave, "http") as peer:
+        result = run("--reconnect", "--expect", "echo", "--count", 20, f"http://{peer.address}")
+    assert result.counts() == {"right": 20}
+    assert peer.accepted == 1 if keeps else peer.accepted >= 20
+
+
 @pytest.mark.parametrize("wrap", [chunked, measured, lasting])
 @pytest.mark.parametrize("end", ["fin", "reset"])
 def test_http_cut_short_is_broken(wrap, end):
