@@ -65,7 +65,9 @@ pace_room(const struct pace *pace, unsigned given, unsigned inside, uint64_t run
 	fit -= given;
 	if (inside == 0)
 		return (unsigned)fit;
-	/* The oldest is under way already, and perhaps it is a dear one. */
+	/* The oldest is under way already. Who is that late is a dear one. */
+	if (running > inside * guess + PACE_BUNDLE)
+		return 0;
 	soon = running < PACE_BUDGET ? (PACE_BUDGET - running) / guess : 0;
 	if (soon <= inside)
 		return 0;

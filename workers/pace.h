@@ -30,7 +30,8 @@ uint64_t pace_guess(const struct pace *pace);
 /*
  * How many more messages an instance may be given that has `inside` of them unanswered, the oldest
  * of them for `running` ns, and was given `given` in this lease; `most` in a lease at most. With
- * none inside it is at least 1, if `most` allows.
+ * none inside it is at least 1, if `most` allows. Behind one that takes a quarter of the budget
+ * longer than was guessed there is room for none.
  */
 unsigned pace_room(
     const struct pace *pace, unsigned given, unsigned inside, uint64_t running, unsigned most);

@@ -125,7 +125,7 @@ def test_as_completed(start):
 
 def test_a_slow_one_holds_up_nobody(start):
     """A hundred requests pass one that takes long, on the same connection."""
-    daemon = start({"a": wild(instances=2, pipeline=8)})
+    daemon = start({"a": wild(instances=2, pipeline=8, concurrency=1)})
     client = daemon.connect()
     client.send(ask(1, b"mute"))
     wait_busy(daemon, 1)

@@ -183,10 +183,13 @@ START_TEST(test_running)
 {
 	note(20 * US, 1, 1000);
 	ck_assert_uint_eq(pace_room(&pace, 1, 1, 0, MOST), MOST - 1);
-	ck_assert_uint_le(pace_room(&pace, 1, 1, 900 * US, MOST), 4);
-	ck_assert_uint_ge(pace_room(&pace, 1, 1, 900 * US, MOST), 1);
+	ck_assert_uint_eq(pace_room(&pace, 1, 1, 250 * US, MOST), MOST - 1);
+	/* It should have been answered long ago: nobody is put behind it. */
+	ck_assert_uint_eq(pace_room(&pace, 1, 1, 300 * US, MOST), 0);
+	ck_assert_uint_le(pace_room(&pace, 1, 30, 840 * US, MOST), 0);
 	/* 49 fit into the budget, 24 into half of it: as many less as are inside. */
 	ck_assert_uint_eq(pace_room(&pace, 10, 20, 500 * US, MOST), 4);
+	ck_assert_uint_eq(pace_room(&pace, 10, 12, 480 * US, MOST), 13);
 	ck_assert_uint_eq(pace_room(&pace, 10, 24, 500 * US, MOST), 0);
 	ck_assert_uint_eq(pace_room(&pace, 10, 30, 500 * US, MOST), 0);
 	ck_assert_uint_eq(pace_room(&pace, 1, 1, MS, MOST), 0);
