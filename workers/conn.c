@@ -57,9 +57,12 @@ conn_free_busy(struct conn *conn)
 {
 	struct conn_busy *busy = conn->busy;
 
-	conn->busy = NULL;
 	if (busy == NULL)
 		return;
+	/* A request that was refused half-way may have left its state. */
+	if (busy->state != NULL)
+		conn->service->proto->drop(conn);
+	conn->busy = NULL;
 	if (conn_spares >= CONN_SPARE_MAX) {
 		free(busy);
 		return;
@@ -174,8 +177,6 @@ conn_forget(struct conn *conn)
 
 	conn->state = CONN_CLOSED;
 	if (conn->busy != NULL) {
-		if (service->proto->drop != NULL)
-			service->proto->drop(conn);
 		buf_free(&conn->busy->in);
 		buf_free(&conn->busy->out);
 	}
