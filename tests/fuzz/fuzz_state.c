@@ -101,6 +101,14 @@ fuzz_remove(void)
 }
 
 static void
+fuzz_drop(void)
+{
+	state_drop(fuzz_first, fuzz_good);
+	free(fuzz_first);
+	json_decref(fuzz_good);
+}
+
+static void
 fuzz_make_good(void)
 {
 	static const int ours[] = {
@@ -119,6 +127,7 @@ fuzz_make_good(void)
 	fuzz_fill(master->current);
 	fuzz_good = state_make(master, why, sizeof(why));
 	fuzz_must(fuzz_good != NULL);
+	atexit(fuzz_drop);
 	fuzz_must(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, client) == 0);
 	json_array_append_new(json_object_get(json_object_get(fuzz_good, "control"), "clients"),
 	    json_pack("{s:i, s:b, s:b, s:s}", "fd", client[0], "is_ours", 1, "is_asking", 1, "in",

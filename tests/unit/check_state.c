@@ -52,6 +52,14 @@ loaded(const json_t *state)
 	return master;
 }
 
+/* What is named in `state` stays: it is the first master's as well. */
+static void
+drop(struct master *master, const json_t *state)
+{
+	state_drop(master, state);
+	free(master);
+}
+
 static void
 expect_same(const json_t *a, const json_t *b)
 {
@@ -162,6 +170,7 @@ START_TEST(it_goes_round)
 	    second->current->services[SERVICE_LATE]->instances[0].state, INSTANCE_STARTING);
 	ck_assert_uint_eq(second->current->services[SERVICE_LATE]->instances[0].lines_left, 3);
 	ck_assert_ptr_nonnull(TAILQ_FIRST(&second->files));
+	drop(second, again);
 	json_decref(state);
 	json_decref(again);
 }
@@ -191,6 +200,7 @@ START_TEST(the_second_goes_on)
 	instance_on_death(&cat->instances[1], &info, clock_now());
 	help_wait_for((help_turn(second), cat->instances[1].pid != 0 && cat->instances[1].offered));
 	ck_assert_uint_eq(cat->instances[1].incarnation, 2);
+	drop(second, state);
 	json_decref(state);
 }
 END_TEST
@@ -198,6 +208,7 @@ END_TEST
 START_TEST(through_a_memfd)
 {
 	struct master *second = calloc(1, sizeof(*second));
+	json_t *state = made(first);
 	char why[WHY_MAX];
 	int fd = state_write(first, why, sizeof(why)), channel = first->current->slots[1].channel;
 
@@ -210,6 +221,8 @@ START_TEST(through_a_memfd)
 	ck_assert_int_eq(fcntl(first->wakes[first->ids - 1], F_GETFD), 0);
 	ck_assert_msg(state_load(second, fd, why, sizeof(why)), "%s", why);
 	ck_assert_int_eq(fcntl(channel, F_GETFD), FD_CLOEXEC);
+	drop(second, state);
+	json_decref(state);
 	close(fd);
 }
 END_TEST
@@ -261,6 +274,17 @@ is_asking(struct master *master)
 	return asking;
 }
 
+static bool
+has_two_clients(struct master *master)
+{
+	json_t *saved = control_save(master->control);
+	size_t count = json_array_size(json_object_get(saved, "clients"));
+
+	help_turn(master);
+	json_decref(saved);
+	return count == 2;
+}
+
 START_TEST(clients_stay_connected)
 {
 	int half = connected(), asking = connected();
@@ -268,8 +292,7 @@ START_TEST(clients_stay_connected)
 	json_t *state, *reply;
 
 	say(half, "{\"command\":");
-	help_wait_for((help_turn(first),
-	    json_array_size(json_object_get(control_save(first->control), "clients")) == 2));
+	help_wait_for(has_two_clients(first));
 	/* A worker that stands cannot answer. */
 	ck_assert_int_eq(kill(first->current->slots[0].pid, SIGSTOP), 0);
 	say(asking, "{\"command\":\"connections\"}\n");
@@ -286,6 +309,7 @@ START_TEST(clients_stay_connected)
 	say(half, "\"status\"}\n");
 	reply = answer(second, half);
 	ck_assert(json_is_true(json_object_get(reply, "ok")));
+	drop(second, state);
 	json_decref(reply);
 	json_decref(state);
 }
@@ -380,6 +404,8 @@ START_TEST(a_foreign_pool_is_left_alone)
 	ck_assert_int_eq(pwrite(fd, &ours, sizeof(ours), place), sizeof(ours));
 	third = loaded(again);
 	ck_assert(!service_is_foreign(third->current->services[SERVICE_CAT]));
+	drop(third, again);
+	drop(second, again);
 	json_decref(state);
 	json_decref(again);
 }
@@ -421,6 +447,8 @@ START_TEST(other_counters_begin_anew)
 	ck_assert_int_eq(third->sum->other.fd, second->sum->fd);
 	state_settle(third);
 	ck_assert_int_eq(third->sum->other.fd, -1);
+	drop(third, again);
+	drop(second, again);
 	json_decref(state);
 	json_decref(again);
 }
@@ -505,7 +533,7 @@ START_TEST(what_is_wrong_is_refused)
 	after = made(first);
 	ck_assert_int_eq(
 	    number_at(after, "generation/slots/0/fd_channel"), first->current->slots[0].channel);
-	loaded(after);
+	drop(loaded(after), after);
 	json_decref(state);
 	json_decref(after);
 }
