@@ -216,6 +216,14 @@ frozen_listener(const struct worker *worker, const struct move_head *head)
 	return i;
 }
 
+/* Where nothing came there are no bytes to count from. */
+static void
+frozen_fill(struct buf *buf, const char *bytes, uint64_t from, uint64_t length)
+{
+	if (length > 0)
+		buf_append(buf, bytes + from, length);
+}
+
 void
 frozen_thaw(struct worker *worker, unsigned service, const struct move_head *head,
     const char *bytes, int fd)
@@ -230,8 +238,8 @@ frozen_thaw(struct worker *worker, unsigned service, const struct move_head *hea
 		struct conn_busy *busy = conn_get_busy(conn);
 
 		busy->message_since = head->message_since;
-		buf_append(&busy->in, bytes + head->state, head->in);
-		buf_append(&busy->out, bytes + head->state + head->in, head->out);
+		frozen_fill(&busy->in, bytes, head->state, head->in);
+		frozen_fill(&busy->out, bytes, head->state + head->in, head->out);
 		is_good = conn->service->proto->thaw(conn, bytes, head->state);
 	}
 	frozen_go_on(conn, head);
