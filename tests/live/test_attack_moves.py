@@ -37,16 +37,22 @@ def fill(daemon, pid):
     return clients
 
 
-def test_a_taker_without_descriptors(start):
-    """The move waits and the old worker serves; when there is room, it goes on."""
-    daemon = start({"e": echo()}, {"workers": 1, "drain_timeout": "60s", "worker_timeout": "30s"},
-                   prefix=["prlimit", "--nofile=260:260"])
+def without_room(daemon):
+    """A hundred and ten clients of a worker that is to give them to one whose descriptors are used up."""
     old, = owners.worker_pids(daemon)
     clients = [daemon.connect() for _ in range(110)]
     assert all(client.ask(b"x") == b"x" for client in clients)
     new = reload_past(daemon, old)
     fresh = fill(daemon, new)
     os.kill(old, signal.SIGCONT)
+    return old, new, clients, fresh
+
+
+def test_a_taker_without_descriptors(start):
+    """The move waits and the old worker serves; when there is room, it goes on."""
+    daemon = start({"e": echo()}, {"workers": 1, "drain_timeout": "60s", "worker_timeout": "30s"},
+                   prefix=["prlimit", "--nofile=260:260"])
+    old, new, clients, fresh = without_room(daemon)
     for _ in range(20):
         assert all(client.ask(b"y") == b"y" for client in clients)
     inodes = {owners.inode_of(client.socket) for client in clients}
@@ -66,12 +72,7 @@ def test_a_taker_that_stays_without_descriptors(start):
     """drain_timeout ends what could not move, and nothing else."""
     daemon = start({"e": echo()}, {"workers": 1, "drain_timeout": "2s", "worker_timeout": "30s"},
                    prefix=["prlimit", "--nofile=260:260"])
-    old, = owners.worker_pids(daemon)
-    clients = [daemon.connect() for _ in range(110)]
-    assert all(client.ask(b"x") == b"x" for client in clients)
-    new = reload_past(daemon, old)
-    fresh = fill(daemon, new)
-    os.kill(old, signal.SIGCONT)
+    old, new, clients, fresh = without_room(daemon)
     assert all(client.ask(b"y") == b"y" for client in clients)
     one_generation(daemon)
     inodes = [owners.inode_of(client.socket) for client in clients]
