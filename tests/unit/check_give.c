@@ -7,22 +7,13 @@
 #include "ipc/chan.h"
 #include "ipc/move.h"
 #include "tests/unit/daemon_help.h"
+#include "tests/unit/give_help.h"
 #include "tests/unit/run_help.h"
-#include "tests/unit/seat.h"
-#include "workers/give.h"
 #include "workers/take.h"
 
 #include <check.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-
-#define MANY 100
-#define SERVICE(name, port)                                                                        \
-	"[service " name "]\nlisten=127.0.0.1:" port "\nprotocol=line\nhandler=echo\n"
-#define TWO_SERVICES SERVICE("a", "1") "pipeline=2\n" SERVICE("b", "2")
-
-static struct seat giver, taker;
-static int clients[2 * MANY], client_count;
 
 /* ---- a channel that fails ---- */
 
@@ -63,86 +54,6 @@ sendmsg(int fd, const struct msghdr *mh, int flags)
 		return -1;
 	}
 	return syscall(SYS_sendmsg, fd, mh, flags);
-}
-
-/* ---- what the tests share ---- */
-
-static void
-open_both_with(const char *text, enum backend backend)
-{
-	client_count = 0;
-	seat_open(&giver, text, backend, NULL);
-	seat_open(&taker, text, backend, &giver);
-}
-
-static void
-open_both(void)
-{
-	open_both_with(TWO_SERVICES, BACKEND_EPOLL);
-}
-
-static void
-close_both(void)
-{
-	while (seat_answer())
-		continue;
-	for (int i = 0; i < client_count; i++)
-		close(clients[i]);
-	seat_close(&taker);
-	seat_close(&giver);
-}
-
-static void
-turn_both(int times)
-{
-	for (int i = 0; i < times; i++) {
-		seat_turn(&giver);
-		seat_turn(&taker);
-	}
-}
-
-static int
-connect_one(unsigned service, const char *says)
-{
-	int client;
-
-	(void)seat_connect(&giver, service, &client);
-	ck_assert_int_eq(write(client, says, strlen(says)), strlen(says));
-	return clients[client_count++] = client;
-}
-
-static void
-connect_some(unsigned service, int count, const char *says)
-{
-	for (int i = 0; i < count; i++)
-		(void)connect_one(service, says);
-	turn_both(3);
-}
-
-static void
-expect(int client, const char *text)
-{
-	char got[256] = "";
-	ssize_t n = read(client, got, sizeof(got) - 1);
-
-	ck_assert_msg(n == (ssize_t)strlen(text) && strcmp(got, text) == 0, "got %zd: %s", n, got);
-}
-
-static unsigned
-count(struct seat *seat)
-{
-	return seat_worker(seat)->open;
-}
-
-static void
-expect_given(uint64_t moved, uint64_t rest)
-{
-	struct msg_given given;
-
-	ck_assert(seat_given(&giver, &given));
-	ck_assert_uint_eq(given.moved, moved);
-	ck_assert_uint_eq(given.rest, rest);
-	ck_assert_ptr_null(seat_worker(&giver)->give);
 }
 
 /* ---- who goes ---- */
@@ -430,93 +341,6 @@ START_TEST(a_full_channel_is_waited_for)
 }
 END_TEST
 
-/* ---- what a taker may say ---- */
-
-/* The other end of the giver's channel is the test's own. */
-static int
-order_by_hand(void)
-{
-	int ends[2];
-
-	ck_assert_int_eq(chan_pair(ends), 0);
-	give_on_order(
-	    seat_worker(&giver), &(struct msg_give){.order = 7, .most = MSG_GIVE_ALL}, ends[1]);
-	return ends[0];
-}
-
-static void
-say(int channel, enum move_type type, uint32_t why, uint64_t number)
-{
-	struct move_answer answer = {.type = type, .why = why, .number = number};
-
-	ck_assert_int_eq(move_send(channel, &answer, sizeof(answer), -1), MOVE_OK);
-}
-
-/* Reads the head of the next connection; its descriptor is closed. */
-static enum move_result
-hear_head(int channel, struct move_head *head)
-{
-	static union move_packet packet;
-	enum move_result result;
-	size_t length;
-	int fd;
-
-	do
-		result = move_receive(channel, true, &packet, &length, &fd);
-	while (result == MOVE_OK && packet.type != MOVE_HEAD);
-	if (result == MOVE_OK)
-		close(fd);
-	*head = packet.head;
-	return result;
-}
-
-START_TEST(who_has_no_room_is_left_alone)
-{
-	struct move_head head;
-	int channel;
-
-	open_both();
-	connect_some(1, 3, "half a mess");
-	channel = order_by_hand();
-	say(channel, MOVE_CREDIT, 0, 1);
-	turn_both(1);
-	ck_assert_int_eq(hear_head(channel, &head), MOVE_OK);
-	say(channel, MOVE_REFUSED, MOVE_NOT_NOW, 0);
-	say(channel, MOVE_CREDIT, 0, 10);
-	turn_both(2);
-	/* It hears the end, and not the same question again. */
-	ck_assert_int_eq(hear_head(channel, &head), MOVE_ENDED);
-	close(channel);
-	turn_both(1);
-	expect_given(0, 3);
-	close_both();
-}
-END_TEST
-
-START_TEST(who_is_refused_for_good_is_asked_for_once)
-{
-	struct move_head head;
-	int channel;
-
-	open_both();
-	connect_some(1, 2, "half a mess");
-	channel = order_by_hand();
-	say(channel, MOVE_CREDIT, 0, 10);
-	turn_both(1);
-	ck_assert_int_eq(hear_head(channel, &head), MOVE_OK);
-	ck_assert_int_eq(hear_head(channel, &head), MOVE_OK);
-	say(channel, MOVE_REFUSED, MOVE_NEVER, 0);
-	say(channel, MOVE_TAKEN, 0, 1);
-	turn_both(2);
-	ck_assert_int_eq(hear_head(channel, &head), MOVE_ENDED);
-	close(channel);
-	turn_both(1);
-	expect_given(1, 0);
-	ck_assert_uint_eq(count(&giver), 1);
-	close_both();
-}
-END_TEST
-
 /* Of another version the taker knows nothing but that it refuses: it does not wait for the rest. */
 START_TEST(refused_before_it_is_whole)
 {
@@ -549,37 +373,6 @@ START_TEST(refused_before_it_is_whole)
 	turn_both(2);
 	expect_given(0, 0); /* it stays */
 	ck_assert_uint_eq(count(&giver), 1);
-	close_both();
-}
-END_TEST
-
-START_TEST(lies_are_not_believed)
-{
-	struct move_head head;
-	int channel;
-
-	open_both();
-	connect_some(1, 2, "half a mess");
-	channel = order_by_hand();
-	say(channel, MOVE_CREDIT, 0, 1);
-	turn_both(1);
-	ck_assert_int_eq(hear_head(channel, &head), MOVE_OK);
-	switch (_i) {
-	case 0:
-		say(channel, MOVE_TAKEN, 0, 1); /* which was never sent */
-		break;
-	case 1:
-		say(channel, MOVE_CREDIT, 0, UINT64_MAX);
-		break;
-	default:
-		say(channel, MOVE_TAKEN, 0, 0);
-		say(channel, MOVE_TAKEN, 0, 0);
-		break;
-	}
-	turn_both(1);
-	close(channel);
-	/* What it may have taken it keeps: nobody owns one twice. */
-	expect_given(_i == 2, 1);
 	close_both();
 }
 END_TEST
@@ -620,30 +413,6 @@ START_TEST(who_breaks_the_rules_makes_no_second_owner)
 }
 END_TEST
 
-/* A second order while one is carried out: nothing comes of it, and the first goes on. */
-START_TEST(one_order_at_a_time)
-{
-	struct msg_given given;
-	int channel;
-
-	open_both();
-	seat_hold(&giver, 0);
-	connect_some(0, 1, "one\n");
-	seat_move(&giver, &taker, MSG_GIVE_ALL);
-	turn_both(2);
-	channel = order_by_hand();
-	ck_assert(seat_given(&giver, &given));
-	ck_assert_uint_eq(given.order, 7);
-	ck_assert_uint_eq(given.moved, 0);
-	ck_assert_uint_eq(given.rest, 1);
-	close(channel);
-	ck_assert(seat_answer());
-	turn_both(5);
-	expect_given(1, 0);
-	close_both();
-}
-END_TEST
-
 int
 main(void)
 {
@@ -664,12 +433,8 @@ main(void)
 	tcase_add_loop_test(tcase, what_cannot_be_sent_stays, 0, 6);
 	tcase_add_test(tcase, what_cannot_be_said_was_not_taken);
 	tcase_add_loop_test(tcase, a_full_channel_is_waited_for, 0, 6);
-	tcase_add_test(tcase, who_has_no_room_is_left_alone);
-	tcase_add_test(tcase, who_is_refused_for_good_is_asked_for_once);
 	tcase_add_test(tcase, refused_before_it_is_whole);
-	tcase_add_loop_test(tcase, lies_are_not_believed, 0, 3);
 	tcase_add_loop_test(tcase, who_breaks_the_rules_makes_no_second_owner, 0, 2);
-	tcase_add_test(tcase, one_order_at_a_time);
 	suite_add_tcase(suite, tcase);
 	return help_run(suite);
 }
