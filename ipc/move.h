@@ -55,6 +55,7 @@ enum move_flag {
 	MOVE_INPUT_ENDED = 16, /* no more messages are taken */
 	MOVE_LINGER = 32,      /* the client may still be sending when it is closed */
 	MOVE_WAS_ASKED = 64,   /* a message came on it */
+	MOVE_SAID_BYE = 128,   /* the protocol's last words were said */
 };
 
 /* Times are of CLOCK_MONOTONIC, in nanoseconds, and absolute: no deadline begins anew. */

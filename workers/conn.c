@@ -61,7 +61,7 @@ conn_free_busy(struct conn *conn)
 		return;
 	/* A request that was refused half-way may have left its state. */
 	if (busy->state != NULL)
-		conn->service->proto->drop(conn);
+		conn->proto->drop(conn);
 	conn->busy = NULL;
 	if (conn_spares >= CONN_SPARE_MAX) {
 		free(busy);
@@ -117,6 +117,7 @@ conn_make(struct service *service, int fd, uint16_t listener)
 	struct worker *worker = service->worker;
 
 	conn->service = service;
+	conn->proto = service->proto;
 	conn->fd = fd;
 	conn->listener = listener;
 	conn->since = (uint32_t)(worker->now / CLOCK_SECOND);

@@ -17,6 +17,7 @@
 #include <sys/queue.h>
 #include <sys/types.h>
 
+struct proto;
 struct worker;
 
 enum conn_state {
@@ -57,6 +58,7 @@ struct conn_busy {
 struct conn {
 	TAILQ_ENTRY(conn) in_service; /* or in worker->closed */
 	struct service *service;      /* borrows */
+	const struct proto *proto;    /* borrows; what is spoken on it now */
 	struct conn_busy *busy;       /* owns; NULL while it is idle */
 	char *client;                 /* owns; its address for the access log; NULL without one */
 	struct event read_event;
@@ -75,8 +77,9 @@ struct conn {
 	bool drain_later : 1; /* as soon as the message that it is at is whole */
 	bool was_asked : 1;   /* a message came on it; since drain_later, if that is set */
 	bool linger : 1;      /* the client may still be sending when we close */
-	bool leaving : 1; /* it moves as soon as nothing is under way; no more is taken before */
-	bool stays : 1;   /* nobody else can have it */
+	bool leaving : 1;  /* it moves as soon as nothing is under way; no more is taken before */
+	bool stays : 1;    /* nobody else can have it */
+	bool said_bye : 1; /* proto->bye() was called */
 };
 
 #define CONN_LINGER_TIME (2 * CLOCK_SECOND)

@@ -24,8 +24,7 @@ conn_parse(struct conn *conn)
 {
 	struct conn_busy *busy = conn->busy;
 	unsigned before = busy->under_way;
-	size_t used =
-	    conn->service->proto->input(conn, buf_bytes(&busy->in), buf_length(&busy->in));
+	size_t used = conn->proto->input(conn, buf_bytes(&busy->in), buf_length(&busy->in));
 
 	if (conn->state == CONN_CLOSED)
 		return; /* it came out that the client has left: see program_look_at_client() */
@@ -46,7 +45,7 @@ conn_take_bytes(struct conn *conn, const char *data, size_t length)
 		conn_parse(conn);
 		return;
 	}
-	used = conn->service->proto->input(conn, data, length);
+	used = conn->proto->input(conn, data, length);
 	if (used < length && conn->state != CONN_CLOSED) {
 		busy->message_since = 0;
 		buf_append(&busy->in, data + used, length - used);
@@ -66,7 +65,7 @@ conn_take_end(struct conn *conn)
 		return;
 	}
 	if (buf_length(&busy->in) > 0)
-		conn->service->proto->end(conn, buf_bytes(&busy->in), buf_length(&busy->in));
+		conn->proto->end(conn, buf_bytes(&busy->in), buf_length(&busy->in));
 	conn->input_ended = true;
 }
 
@@ -267,6 +266,17 @@ conn_set_deadline(struct conn *conn)
 	}
 }
 
+/* The last words of a protocol that has some. */
+static void
+conn_say_bye(struct conn *conn)
+{
+	if (conn->proto->bye == NULL || conn->said_bye || !conn->input_ended ||
+	    conn->busy->under_way > 0 || conn->state != CONN_OPEN)
+		return;
+	conn->said_bye = true;
+	conn->proto->bye(conn);
+}
+
 static void
 conn_turn_open(struct conn *conn)
 {
@@ -277,6 +287,7 @@ conn_turn_open(struct conn *conn)
 		conn_drain(conn, false);
 	else if (conn->stays && !conn->drain_later && conn->service->worker->draining)
 		conn_drain(conn, !conn->service->worker->hasty);
+	conn_say_bye(conn);
 	if (conn->state == CONN_OPEN)
 		conn_write(conn);
 	if (conn->state != CONN_OPEN)

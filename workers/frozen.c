@@ -65,7 +65,8 @@ frozen_flags(const struct conn *conn)
 	       (conn->eof ? (unsigned)MOVE_EOF : 0) |
 	       (conn->input_ended ? (unsigned)MOVE_INPUT_ENDED : 0) |
 	       (conn->linger ? (unsigned)MOVE_LINGER : 0) |
-	       (conn->was_asked ? (unsigned)MOVE_WAS_ASKED : 0);
+	       (conn->was_asked ? (unsigned)MOVE_WAS_ASKED : 0) |
+	       (conn->said_bye ? (unsigned)MOVE_SAID_BYE : 0);
 }
 
 static void
@@ -78,6 +79,7 @@ frozen_set_flags(struct conn *conn, uint32_t flags)
 	conn->input_ended = flags & MOVE_INPUT_ENDED;
 	conn->linger = flags & MOVE_LINGER;
 	conn->was_asked = flags & MOVE_WAS_ASKED;
+	conn->said_bye = flags & MOVE_SAID_BYE;
 }
 
 /* ---- freezing ---- */
@@ -87,7 +89,7 @@ frozen_may(const struct conn *conn)
 {
 	return (conn->state == CONN_OPEN || conn->state == CONN_LINGERING) &&
 	       (conn->busy == NULL || conn->busy->under_way == 0) && !conn->last_look &&
-	       !conn->drain_later && conn->service->proto->freeze != NULL;
+	       !conn->drain_later && conn->proto->freeze != NULL;
 }
 
 static void
@@ -112,8 +114,8 @@ frozen_describe(const struct conn *conn, struct move_head *head)
 	head->version = MOVE_VERSION;
 	head->listener = service->worker->listener_inodes[conn->listener];
 	snprintf(head->service, sizeof(head->service), "%s", service->conf->name);
-	snprintf(head->protocol, sizeof(head->protocol), "%s", service->proto->name);
-	head->protocol_version = service->proto->version;
+	snprintf(head->protocol, sizeof(head->protocol), "%s", conn->proto->name);
+	head->protocol_version = conn->proto->version;
 	head->flags = frozen_flags(conn);
 	head->since = conn->since;
 	head->requests = conn->requests;
@@ -128,7 +130,7 @@ frozen_make(struct conn *conn, struct move_head *head, struct buf *state)
 {
 	frozen_describe(conn, head);
 	if (conn->busy != NULL)
-		conn->service->proto->freeze(conn, state);
+		conn->proto->freeze(conn, state);
 	head->state = buf_length(state);
 	head->bytes = head->state + head->in + head->out;
 	conn_stop(conn);
@@ -240,7 +242,7 @@ frozen_thaw(struct worker *worker, unsigned service, const struct move_head *hea
 		busy->message_since = head->message_since;
 		frozen_fill(&busy->in, bytes, head->state, head->in);
 		frozen_fill(&busy->out, bytes, head->state + head->in, head->out);
-		is_good = conn->service->proto->thaw(conn, bytes, head->state);
+		is_good = conn->proto->thaw(conn, bytes, head->state);
 	}
 	frozen_go_on(conn, head);
 	if (!is_good)

@@ -78,7 +78,7 @@ bool
 give_can_ever(const struct conn *conn)
 {
 	return !conn->stays && !conn->last_look && !conn->drain_later &&
-	       conn->service->proto->freeze != NULL;
+	       conn->proto->freeze != NULL;
 }
 
 static uint64_t

@@ -30,7 +30,7 @@ proto_find(const struct conf_service *conf)
 void
 proto_refuse_rest(struct conn *conn, enum outcome outcome)
 {
-	const struct proto *proto = conn->service->proto;
+	const struct proto *proto = conn->proto;
 	uint32_t tag = 0;
 
 	if (proto->peek != NULL)

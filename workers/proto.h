@@ -31,6 +31,11 @@ struct proto {
 	bool (*reply)(struct conn *conn, const struct req *req, const char *data, size_t length);
 	/* Says why there is no reply, in the protocol's own tongue. */
 	void (*refuse)(struct conn *conn, const struct req *req, enum outcome outcome);
+	/*
+	 * No more is taken, and all is answered: what is said in the end, before the last write.
+	 * Called once. NULL for nothing.
+	 */
+	void (*bye)(struct conn *conn);
 	/* The tag of the message of which this is the beginning; NULL where it is always 0. */
 	uint32_t (*peek)(const char *data, size_t length);
 	/* Replies tell what they answer: each is written as soon as it is there. */

@@ -164,7 +164,7 @@ static void
 req_deliver(struct req *req, const char *data, size_t length)
 {
 	struct conn *conn = req->conn;
-	const struct proto *proto = req->service->proto;
+	const struct proto *proto = conn->proto;
 
 	TAILQ_REMOVE(&conn->busy->reqs, req, in_conn);
 	conn->busy->under_way--;
@@ -196,7 +196,7 @@ req_finish(struct req *req, enum outcome outcome, const char *data, size_t lengt
 		return;
 	}
 	conn_schedule(conn);
-	if (TAILQ_FIRST(&conn->busy->reqs) != req && !req->service->proto->any_order) {
+	if (TAILQ_FIRST(&conn->busy->reqs) != req && !conn->proto->any_order) {
 		if (outcome == OUTCOME_REPLY && data != NULL) {
 			req->reply = mem_alloc(1, length + 1);
 			if (length > 0)

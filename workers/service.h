@@ -35,7 +35,7 @@ struct service {
 	const struct conf_service *conf; /* borrows */
 	unsigned index;
 	struct worker *worker;         /* borrows */
-	const struct proto *proto;     /* borrows */
+	const struct proto *proto;     /* borrows; what a new connection speaks */
 	const struct handler *handler; /* borrows */
 	struct access *access;         /* owns; NULL without an access log */
 	struct stats_row *stats;       /* borrows; this worker is its only writer */
