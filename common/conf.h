@@ -68,6 +68,8 @@ struct conf_service {
 	unsigned ids; /* protocol = frame: 1 for yes */
 
 	/* protocol = http */
+	char *path;                    /* owns; the prefix of the requests that are for it */
+	char *host;                    /* owns; as written; NULL for every host */
 	char *content_type;            /* owns; of replies */
 	unsigned server_name;          /* 1: replies say who made them */
 	uint64_t max_target, max_head; /* bytes of a request */
@@ -198,6 +200,14 @@ void conf_print_manual(FILE *out);
 void conf_print_options(FILE *out);
 /* Writes a sample file: every option, commented out with its default. */
 void conf_print_sample(FILE *out);
+/*
+ * Services behind HTTP may share an address where a request tells which one it is for: by path,
+ * host or protocol. The front is the first that has it; the service itself where nobody is before.
+ */
+bool conf_is_apart(const struct conf_service *a, const struct conf_service *b);
+unsigned conf_front(const struct conf *conf, unsigned service, unsigned listen);
+/* The next word of a list of hosts; NULL at its end. */
+const char *conf_host_next(const char *list, size_t *length);
 /* Where a key of a section stands: "FILE:LINE: [service upper] key"; the caller frees it. */
 char *conf_where(const struct conf *conf, unsigned section, const char *key);
 /*

@@ -63,9 +63,11 @@ conf_check_refuse_foreign(struct conf_build *build, unsigned section, const stru
 	const struct conf_service *service = conf_check_service(build, section);
 	unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT);
 
-	if (option->flags & OPTION_HTTP)
+	if (!option_is_for(option, service->protocol, HANDLER_PROGRAM) &&
+	    !option_is_for(option, service->protocol, HANDLER_COLLECT))
 		conf_build_refuse(build, section, option,
-		    "is for protocol http alone; the protocol is %s",
+		    "is for protocol %s alone; the protocol is %s",
+		    option->flags & OPTION_HTTP ? "http" : "websocket",
 		    protocol_name(service->protocol));
 	else
 		conf_build_refuse(build, section, option, "is for %s alone; the handler is %s",
@@ -190,6 +192,55 @@ conf_check_handler(struct conf_build *build, unsigned section)
 		conf_collect(build, section);
 }
 
+/* ---- what a request says of the service that it is for ---- */
+
+static void
+conf_check_prefix(struct conf_build *build, unsigned section)
+{
+	const char *path = conf_check_service(build, section)->path;
+
+	if (!conf_is_good(build->conf, section, "path"))
+		return;
+	if (*path != '/' || strpbrk(path, "?#% \t") != NULL)
+		conf_build_refuse(build, section, option_find(OPTION_SERVICE, "path"),
+		    "'%s' is no path: expects one that begins with /, as it reads when decoded, "
+		    "without ? # %% and blanks",
+		    path);
+}
+
+/* A name, or an address in brackets; a port is none of its business. */
+static bool
+conf_check_is_host(const char *word, size_t length)
+{
+	if (length > 2 && word[0] == '[' && word[length - 1] == ']')
+		return true;
+	if (length > 2 && word[0] == '*' && word[1] == '.') {
+		word += 2;
+		length -= 2;
+	}
+	for (size_t i = 0; i < length; i++)
+		if (strchr("/:*[]@?#%", word[i]) != NULL)
+			return false;
+	return true;
+}
+
+static void
+conf_check_hosts(struct conf_build *build, unsigned section)
+{
+	const char *at = conf_check_service(build, section)->host;
+	size_t length;
+
+	if (at == NULL || !conf_is_good(build->conf, section, "host"))
+		return;
+	for (; (at = conf_host_next(at, &length)) != NULL; at += length)
+		if (!conf_check_is_host(at, length)) {
+			conf_build_refuse(build, section, option_find(OPTION_SERVICE, "host"),
+			    "'%.*s' is no host: expects names without scheme and port", (int)length,
+			    at);
+			return;
+		}
+}
+
 /* ---- addresses ---- */
 
 static bool
@@ -216,21 +267,40 @@ conf_check_tell_taken(struct conf_build *build, unsigned section, unsigned other
 		    text, other_text, name, line);
 	else if (other == section)
 		conf_build_refuse(build, section, option, "%s is there twice", text);
+	else if (protocol_is_http(conf_check_service(build, section)->protocol) &&
+		 protocol_is_http(conf_check_service(build, other)->protocol))
+		conf_build_refuse(build, section, option,
+		    "%s is taken by [service %s] in line %u, and nothing tells the two apart: give "
+		    "them another path or host",
+		    text, name, line);
 	else
 		conf_build_refuse(build, section, option, "%s is taken by [service %s] in line %u",
 		    text, name, line);
+}
+
+/* A request tells which of the two it is for. */
+static bool
+conf_check_shares(const struct conf_service *own, const struct conf_service *other)
+{
+	return own != other && own->path != NULL && other->path != NULL &&
+	       conf_is_apart(own, other);
 }
 
 /* Whether a service up to this one has the address already; tells it. */
 static bool
 conf_check_taken(struct conf_build *build, unsigned section, const struct addr *addr)
 {
+	const struct conf_service *own = conf_check_service(build, section);
+
 	for (unsigned other = 1; other <= section; other++) {
 		const struct conf_service *service = conf_check_service(build, other);
 
 		for (unsigned i = 0; i < service->listens; i++) {
 			if (!conf_check_same(&service->listen[i], addr) &&
 			    !addr_collides(&service->listen[i], addr))
+				continue;
+			if (addr_equal(&service->listen[i], addr) &&
+			    conf_check_shares(own, service))
 				continue;
 			conf_check_tell_taken(build, section, other, addr, &service->listen[i]);
 			return true;
@@ -336,6 +406,8 @@ conf_check(struct conf_build *build)
 	conf_check_hostler(build);
 	for (unsigned section = 1; section <= build->conf->service_count; section++) {
 		conf_check_missing(build, section);
+		conf_check_prefix(build, section);
+		conf_check_hosts(build, section);
 		conf_check_listen(build, section);
 		conf_check_path(build, section, "access_log", CONF_ACCESS_OFF,
 		    &conf_check_service(build, section)->access_log, CONF_CHECK_PATH_MAX);

@@ -34,6 +34,12 @@ handler_name(enum handler_kind kind)
 }
 
 bool
+protocol_is_http(enum protocol_kind kind)
+{
+	return kind == PROTOCOL_HTTP;
+}
+
+bool
 kinds_go_together(enum protocol_kind protocol, enum handler_kind handler)
 {
 	if ((unsigned)protocol >= PROTOCOL_COUNT || (unsigned)handler >= HANDLER_COUNT)

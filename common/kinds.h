@@ -44,6 +44,8 @@ enum handler_kind {
 
 const char *protocol_name(enum protocol_kind kind);
 const char *handler_name(enum handler_kind kind);
+/* Whether what comes first is an HTTP request. */
+bool protocol_is_http(enum protocol_kind kind);
 /* Whether the handler can stand behind the protocol (design: "legal pairs"). */
 bool kinds_go_together(enum protocol_kind protocol, enum handler_kind handler);
 

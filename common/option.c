@@ -187,10 +187,20 @@ static const struct option option_table[] = {
 	.help = "With yes, for protocol frame alone: each request carries an id of four bytes in "
 		"front of its payload, each reply the same id and a byte of status, and replies "
 		"go out as they come, in any order."},
+    {SERVICE("path", path), TEXT, .flags = OPTION_HTTP | OPTION_WEBSOCKET | OPTION_LIMIT,
+	.fallback = "/",
+	.help = "The requests that the service is for: those whose path is this or below it. "
+		"Services that listen on the same address share it, and the longest path wins."},
+    {SERVICE("host", host), TEXT, .flags = OPTION_HTTP | OPTION_WEBSOCKET | OPTION_LIMIT,
+	.example = "example.org *.example.org", .otherwise = "every host",
+	.help = "The hosts that the service is for, without a port, separated by blanks or commas; "
+		"*.example.org is everything below it. A service that names the host of a request "
+		"goes before those that name none, whatever their paths."},
     {SERVICE("content_type", content_type), TEXT, .flags = OPTION_HTTP | OPTION_LIMIT,
 	.fallback = "text/plain; charset=utf-8", .help = "What replies are said to be."},
     {SERVICE("server_name", server_name), CHOICE(option_answers), .fallback = "yes",
-	.flags = OPTION_HTTP | OPTION_LIMIT, .help = "Whether replies have a field Server."},
+	.flags = OPTION_HTTP | OPTION_WEBSOCKET | OPTION_LIMIT,
+	.help = "Whether replies have a field Server."},
     {SERVICE("message", message), CHOICE(option_messages), .flags = OPTION_HTTP | OPTION_LIMIT,
 	.fallback = "raw",
 	.help = "What the handler is given, and gives: the body alone, or one JSON object with "
@@ -199,10 +209,11 @@ static const struct option option_table[] = {
 	.example = "https://example.org", .otherwise = "nothing is said about other origins",
 	.help = "Origins whose pages a browser lets read the replies, separated by blanks or "
 		"commas, or * for every one. Preflight requests are then answered by hostlerd."},
-    {SERVICE("max_target", max_target), SIZE(16, 64 * KIB), .flags = OPTION_HTTP | OPTION_LIMIT,
-	.fallback = "8K", .help = "Bytes of a request's target, path and query; beyond them 414."},
-    {SERVICE("max_head", max_head), SIZE(64, 1 * MIB), .flags = OPTION_HTTP | OPTION_LIMIT,
-	.fallback = "32K",
+    {SERVICE("max_target", max_target), SIZE(16, 64 * KIB),
+	.flags = OPTION_HTTP | OPTION_WEBSOCKET | OPTION_LIMIT, .fallback = "8K",
+	.help = "Bytes of a request's target, path and query; beyond them 414."},
+    {SERVICE("max_head", max_head), SIZE(64, 1 * MIB),
+	.flags = OPTION_HTTP | OPTION_WEBSOCKET | OPTION_LIMIT, .fallback = "32K",
 	.help = "Bytes of a request's first line and header fields; beyond them 431. There may "
 		"be a hundred fields."},
     {SERVICE("handler", handler), CHOICE(option_handlers), .flags = OPTION_REQUIRED,
@@ -371,12 +382,24 @@ option_find(enum option_scope scope, const char *key)
 	return NULL;
 }
 
+static bool
+option_is_spoken(const struct option *option, enum protocol_kind protocol)
+{
+	unsigned only = option->flags & (OPTION_HTTP | OPTION_WEBSOCKET);
+
+	if (only == 0)
+		return true;
+	if (protocol == PROTOCOL_HTTP)
+		return (only & OPTION_HTTP) != 0;
+	return protocol_is_http(protocol) && (only & OPTION_WEBSOCKET) != 0;
+}
+
 bool
 option_is_for(const struct option *option, enum protocol_kind protocol, enum handler_kind handler)
 {
 	unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT);
 
-	if ((option->flags & OPTION_HTTP) && protocol != PROTOCOL_HTTP)
+	if (!option_is_spoken(option, protocol))
 		return false;
 	return only == 0 || (handler == HANDLER_PROGRAM && (only & OPTION_PROGRAM)) ||
 	       (handler == HANDLER_COLLECT && (only & OPTION_COLLECT));

@@ -34,7 +34,9 @@ enum option_type {
 #define OPTION_SELF     32u /* OPTION_AUTO: auto is no number but a manner; kept as 0 */
 #define OPTION_COLLECT  64u /* makes sense with handler = collect alone; or with both of them */
 
-#define OPTION_HTTP 128u /* makes sense with protocol = http alone */
+/* Make sense with protocol = http, or websocket, alone; or with both of them. */
+#define OPTION_HTTP      128u
+#define OPTION_WEBSOCKET 256u
 
 #define OPTION_WORKERS_MAX UINT64_MAX /* as `max`: see option_max() */
 

@@ -161,6 +161,24 @@ listen_collides(const struct listen_set *before, const struct addr *addr, char w
 	return false;
 }
 
+/* The socket of a service that was there before, for one that shares it. */
+static bool
+listen_share(const struct listen_set *set, const struct conf *conf, unsigned index, unsigned listen)
+{
+	const struct conf_service *service = &conf->services[index];
+	unsigned front = conf_front(conf, index, listen);
+	char text[ADDR_TEXT_MAX];
+
+	if (front == index)
+		return false;
+	for (unsigned i = 0; i < set->count; i++)
+		if (set->listeners[i].service == front &&
+		    addr_equal(&set->asked[i], &service->listen[listen]))
+			log_info("service %s: listening on %s, with service %s", service->name,
+			    addr_format(&set->sockets[i]->addr, text), conf->services[front].name);
+	return true;
+}
+
 /* Opens what one service listens on, behind those that are open already. */
 static bool
 listen_open_service(struct listen_set *set, const struct conf *conf, unsigned index,
@@ -172,8 +190,11 @@ listen_open_service(struct listen_set *set, const struct conf *conf, unsigned in
 
 	for (unsigned i = 0; i < service->listens; i++) {
 		const struct addr *addr = &service->listen[i];
-		struct listen_socket *s = listen_find(set, before, service, addr);
+		struct listen_socket *s;
 
+		if (listen_share(set, conf, index, i))
+			continue;
+		s = listen_find(set, before, service, addr);
 		if (s == NULL && !listen_collides(before, addr, why))
 			s = listen_new(service, addr, why);
 		if (s == NULL) {
@@ -198,11 +219,9 @@ bool
 listen_open(struct listen_set *set, const struct conf *conf, const struct listen_set *before,
     struct conf_errors *errors)
 {
-	unsigned count = 0;
+	unsigned count = listen_count(conf);
 	bool all = true;
 
-	for (unsigned i = 0; i < conf->service_count; i++)
-		count += conf->services[i].listens;
 	set->count = 0;
 	set->sockets = mem_alloc(count + 1, sizeof(*set->sockets));
 	set->asked = mem_alloc(count + 1, sizeof(*set->asked));
@@ -210,6 +229,30 @@ listen_open(struct listen_set *set, const struct conf *conf, const struct listen
 	for (unsigned i = 0; i < conf->service_count; i++)
 		all = listen_open_service(set, conf, i, before, errors) && all;
 	return all;
+}
+
+bool
+listen_serves(
+    const struct listen_set *set, const struct conf *conf, unsigned socket, unsigned service)
+{
+	const struct conf_service *own = &conf->services[service];
+
+	for (unsigned i = 0; i < own->listens; i++)
+		if (conf_front(conf, service, i) == set->listeners[socket].service &&
+		    addr_equal(&own->listen[i], &set->asked[socket]))
+			return true;
+	return false;
+}
+
+unsigned
+listen_count(const struct conf *conf)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < conf->service_count; i++)
+		for (unsigned j = 0; j < conf->services[i].listens; j++)
+			count += conf_front(conf, i, j) == i;
+	return count;
 }
 
 void

@@ -23,7 +23,7 @@ struct listen_socket {
 struct listen_set {
 	struct listen_socket **sockets;    /* owns the list; holds each */
 	struct addr *asked;                /* owns; the address of each as configured */
-	struct worker_listener *listeners; /* owns; one for each socket */
+	struct worker_listener *listeners; /* owns; one for each socket, with its front */
 	unsigned count;
 };
 
@@ -34,6 +34,11 @@ struct listen_set {
  */
 bool listen_open(struct listen_set *set, const struct conf *conf, const struct listen_set *before,
     struct conf_errors *errors);
+/* How many sockets a configuration has. */
+unsigned listen_count(const struct conf *conf);
+/* Whether a connection of that socket may ask that service. */
+bool listen_serves(
+    const struct listen_set *set, const struct conf *conf, unsigned socket, unsigned service);
 /* Gives each socket the backlog of its service. */
 void listen_set_backlogs(const struct listen_set *set, const struct conf *conf);
 /* Lets go of the sockets; the last set that has one closes it and removes the unix path. */

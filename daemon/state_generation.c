@@ -83,10 +83,8 @@ state_load_listen(struct generation *generation, const json_t *list, struct reco
 {
 	struct listen_set *set = &generation->listen;
 	const struct conf *conf = generation->conf;
-	unsigned count = 0;
+	unsigned count = listen_count(conf);
 
-	for (unsigned i = 0; i < conf->service_count; i++)
-		count += conf->services[i].listens;
 	if (json_array_size(list) != count)
 		return record_fail(reader, "there are %zu listening sockets in place of %u",
 		    json_array_size(list), count);

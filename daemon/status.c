@@ -65,7 +65,7 @@ status_addresses(const struct master *master, unsigned service)
 	char text[ADDR_TEXT_MAX];
 
 	for (unsigned i = 0; i < listen->count; i++)
-		if (listen->listeners[i].service == service)
+		if (listen_serves(listen, master->current->conf, i, service))
 			json_array_append_new(
 			    list, status_text(addr_format(&listen->sockets[i]->addr, text)));
 	return list;

@@ -11,6 +11,7 @@
 #include "workers/give.h"
 #include "workers/listener.h"
 #include "workers/proto.h"
+#include "workers/route.h"
 #include "workers/service.h"
 
 #include <errno.h>
@@ -122,7 +123,7 @@ conn_make(struct service *service, int fd, uint16_t listener)
 	conn->listener = listener;
 	conn->since = (uint32_t)(worker->now / CLOCK_SECOND);
 	TAILQ_INSERT_TAIL(&service->conns, conn, in_service);
-	if (service->access != NULL)
+	if (route_of(conn)->has_log)
 		conn->client = access_client(fd);
 	event_assign(
 	    &conn->read_event, worker->base, fd, worker->watch.read, conn_on_readable, conn);
@@ -257,6 +258,28 @@ conn_end_input(struct conn *conn)
 	conn->input_ended = true;
 	conn->linger = !conn->eof;
 	conn_schedule(conn);
+}
+
+bool
+conn_switch(struct conn *conn, struct service *service, const struct proto *proto)
+{
+	struct service *before = conn->service;
+
+	if (before != service) {
+		if (!listener_change(before, service))
+			return false;
+		stats_count(before->stats, COUNTER_closed);
+		stats_count(service->stats, COUNTER_accepted);
+		TAILQ_REMOVE(&before->conns, conn, in_service);
+		TAILQ_INSERT_TAIL(&service->conns, conn, in_service);
+	}
+	/* Deadlines are the service's; the end of the turn sets those that hold now. */
+	deadline_clear(&conn->wait);
+	deadline_clear(&conn->busy->write);
+	conn->busy->message_since = 0;
+	conn->service = service;
+	conn->proto = proto;
+	return true;
 }
 
 /* Its client is owed one more message: the first, or the rest of one. */

@@ -105,6 +105,12 @@ bool conn_may_take(const struct conn *conn);
 void conn_end_input(struct conn *conn);
 
 /*
+ * It goes on as one of that service, which it belongs to from now on. Nothing may be under way.
+ * False, and nothing has changed, where the service has no place for it.
+ */
+bool conn_switch(struct conn *conn, struct service *service, const struct proto *proto);
+
+/*
  * Answer what is there, then close. `patiently`: who has just connected may still ask once, and an
  * unfinished message may still be finished, within the usual time limits.
  */

@@ -9,6 +9,7 @@
 #include "workers/conn.h"
 #include "workers/listener.h"
 #include "workers/proto.h"
+#include "workers/route.h"
 #include "workers/service.h"
 #include "workers/worker.h"
 
@@ -187,6 +188,43 @@ frozen_undo(struct conn *conn, const struct move_head *head)
 	frozen_go_on(conn, head);
 }
 
+/* In what it goes on as a connection of that service; NULL: it cannot. */
+static const struct proto *
+frozen_proto(const struct service *service, const struct move_head *head)
+{
+	const struct proto *protos[] = {service->proto, service->upgraded};
+
+	for (int i = 0; i < 2; i++)
+		if (protos[i] != NULL && protos[i]->thaw != NULL &&
+		    strcmp(protos[i]->name, head->protocol) == 0 &&
+		    protos[i]->version == head->protocol_version)
+			return protos[i];
+	return NULL;
+}
+
+/*
+ * Between two HTTP requests it is nobody's but the front's, whoever that is by now; else it is the
+ * named service's.
+ */
+static bool
+frozen_fits_route(const struct route *route, const struct move_head *head, unsigned *service)
+{
+	const struct service *front = route->services[0];
+
+	if (protocol_is_http(front->conf->protocol) &&
+	    strcmp(front->proto->name, head->protocol) == 0) {
+		*service = front->index;
+		return frozen_proto(front, head) != NULL;
+	}
+	for (unsigned i = 0; i < route->count; i++) {
+		if (strcmp(route->services[i]->conf->name, head->service) != 0)
+			continue;
+		*service = route->services[i]->index;
+		return frozen_proto(route->services[i], head) != NULL;
+	}
+	return false;
+}
+
 bool
 frozen_fits(const struct worker *worker, const struct move_head *head, unsigned *service)
 {
@@ -194,17 +232,9 @@ frozen_fits(const struct worker *worker, const struct move_head *head, unsigned 
 
 	if (head->version != MOVE_VERSION)
 		return false;
-	for (unsigned i = 0; i < start->listener_count; i++) {
-		const struct service *candidate = &worker->services[start->listeners[i].service];
-
-		if (worker->listener_inodes[i] != head->listener ||
-		    strcmp(candidate->conf->name, head->service) != 0)
-			continue;
-		*service = candidate->index;
-		return candidate->proto->thaw != NULL &&
-		       strcmp(candidate->proto->name, head->protocol) == 0 &&
-		       candidate->proto->version == head->protocol_version;
-	}
+	for (unsigned i = 0; i < start->listener_count; i++)
+		if (worker->listener_inodes[i] == head->listener)
+			return frozen_fits_route(&worker->routes[i], head, service);
 	return false;
 }
 
@@ -234,6 +264,7 @@ frozen_thaw(struct worker *worker, unsigned service, const struct move_head *hea
 	    conn_make(&worker->services[service], fd, frozen_listener(worker, head));
 	bool is_good = true;
 
+	conn->proto = frozen_proto(conn->service, head);
 	conn->since = head->since;
 	conn->requests = head->requests;
 	if (head->state + head->in + head->out > 0 || head->message_since != 0) {

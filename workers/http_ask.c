@@ -19,6 +19,7 @@
 
 struct http_asked {
 	struct conn *conn;
+	struct service *service;
 	const struct http_request *request;
 	const char *data;
 	struct http_wish wish;
@@ -28,7 +29,7 @@ struct http_asked {
 static void
 http_ask_name(struct http_asked *asked)
 {
-	const struct service *service = asked->conn->service;
+	const struct service *service = asked->service;
 
 	if (asked->wish.id[0] == '\0' &&
 	    (service->conf->message == MESSAGE_JSON || service->access != NULL))
@@ -39,9 +40,9 @@ http_ask_name(struct http_asked *asked)
 static struct req *
 http_ask_new(const struct http_asked *asked, const char *bytes, size_t length, uint32_t tag)
 {
-	const struct conf_service *conf = asked->conn->service->conf;
+	const struct conf_service *conf = asked->service->conf;
 	const struct http_wish *wish = &asked->wish;
-	struct req *req = req_new(asked->conn, bytes, length, tag);
+	struct req *req = req_new_for(asked->conn, asked->service, bytes, length, tag);
 	struct buf fields = {0};
 
 	if (wish->id[0] != '\0')
@@ -117,7 +118,7 @@ http_ask_raw(const struct http_asked *asked, uint32_t tag)
 static bool
 http_ask_is_ours(const struct http_asked *asked)
 {
-	const struct conf_service *conf = asked->conn->service->conf;
+	const struct conf_service *conf = asked->service->conf;
 
 	return asked->request->is_options &&
 	       (conf->message == MESSAGE_RAW ||
@@ -125,12 +126,14 @@ http_ask_is_ours(const struct http_asked *asked)
 }
 
 void
-http_ask(struct conn *conn, const struct http_request *request, const char *data, uint32_t tag)
+http_ask(struct conn *conn, struct service *service, const struct http_request *request,
+    const char *data, uint32_t tag)
 {
 	struct http_asked asked; /* not set to zero: it is larger than all else here */
 	bool is_good = http_wish_read(&asked.wish, request, data);
 
 	asked.conn = conn;
+	asked.service = service;
 	asked.request = request;
 	asked.data = data;
 	http_ask_name(&asked);
@@ -138,7 +141,7 @@ http_ask(struct conn *conn, const struct http_request *request, const char *data
 		req_fail(http_ask_new(&asked, NULL, 0, tag | 400u << 16), OUTCOME_BAD);
 	else if (http_ask_is_ours(&asked))
 		req_reply(http_ask_new(&asked, NULL, 0, tag | 204u << 16), NULL, 0);
-	else if (conn->service->conf->message == MESSAGE_JSON)
+	else if (service->conf->message == MESSAGE_JSON)
 		http_ask_json(&asked, tag);
 	else
 		http_ask_raw(&asked, tag);

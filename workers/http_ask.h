@@ -7,12 +7,14 @@
 #include <stdint.h>
 
 struct conn;
+struct service;
 
 /*
- * Asks the handler, or answers in its place. `tag` is how the reply is written; the status of one
- * that is known already comes into its upper half. The connection may be closed afterwards.
+ * Asks the handler of the service, or answers in its place. `tag` is how the reply is written; the
+ * status of one that is known already comes into its upper half. The connection may be closed
+ * afterwards.
  */
-void http_ask(
-    struct conn *conn, const struct http_request *request, const char *data, uint32_t tag);
+void http_ask(struct conn *conn, struct service *service, const struct http_request *request,
+    const char *data, uint32_t tag);
 
 #endif

@@ -292,12 +292,10 @@ listener_stop_all(struct worker *worker)
 	evtimer_del(worker->listener_timer);
 }
 
-void
-listener_released(struct service *service)
+/* There may be room again. */
+static void
+listener_look_again(struct worker *worker)
 {
-	struct worker *worker = service->worker;
-
-	listener_leave(service);
 	for (unsigned i = 0; i < worker->start->listener_count; i++) {
 		struct listener *listener = &worker->listeners[i];
 
@@ -306,4 +304,23 @@ listener_released(struct service *service)
 		listener->until = 0;
 		listener_wake_in(worker, 0);
 	}
+}
+
+void
+listener_released(struct service *service)
+{
+	listener_leave(service);
+	listener_look_again(service->worker);
+}
+
+bool
+listener_change(struct service *from, struct service *to)
+{
+	const struct worker_start *start = from->worker->start;
+
+	if (!stats_enter(start->stats[to->index], to->stats, to->conf->max_connections))
+		return false;
+	stats_leave(start->stats[from->index], from->stats);
+	listener_look_again(from->worker);
+	return true;
 }

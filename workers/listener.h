@@ -35,6 +35,8 @@ void listener_start_all(struct worker *worker);
 void listener_welcome(struct service *service);
 /* Another worker has it now: before its place here is given back. */
 void listener_departs(const struct service *service);
+/* A connection leaves a service for another one; false when that has no place for it. */
+bool listener_change(struct service *from, struct service *to);
 /*
  * From time to time: takes what waits although somebody else was woken for it, who was killed, is
  * stopped, or has no descriptors left.

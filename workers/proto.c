@@ -27,6 +27,13 @@ proto_find(const struct conf_service *conf)
 	return table[conf->protocol];
 }
 
+const struct proto *
+proto_upgraded(const struct conf_service *conf)
+{
+	(void)conf;
+	return NULL;
+}
+
 void
 proto_refuse_rest(struct conn *conn, enum outcome outcome)
 {

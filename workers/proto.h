@@ -59,6 +59,9 @@ struct proto {
 /* The protocol of a service, in the variant that its other options ask for. */
 const struct proto *proto_find(const struct conf_service *conf);
 
+/* What a connection of it may become by an Upgrade of HTTP; NULL for nothing. */
+const struct proto *proto_upgraded(const struct conf_service *conf);
+
 /* Tells the client that what it is in the middle of sending will not be taken. */
 void proto_refuse_rest(struct conn *conn, enum outcome outcome);
 

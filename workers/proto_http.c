@@ -14,6 +14,7 @@
 #include "workers/http_json.h"
 #include "workers/http_reply.h"
 #include "workers/req.h"
+#include "workers/route.h"
 #include "workers/service.h"
 
 #include <stdlib.h>
@@ -27,7 +28,9 @@
 struct proto_http {
 	struct http_request request;
 	struct http_limits limits;
-	bool continued; /* the client was told to go on */
+	struct service *service; /* borrows; for which it is; NULL: not known */
+	unsigned refusal;        /* status; it is heard to its end all the same */
+	bool continued;          /* the client was told to go on */
 };
 
 /* ---- the request that is coming ---- */
@@ -44,8 +47,11 @@ proto_http_open(struct conn *conn)
 		return http;
 	http = proto_http_spare != NULL ? proto_http_spare : mem_alloc(1, sizeof(*http));
 	proto_http_spare = NULL;
-	http->limits = (struct http_limits){
-	    .target = conf->max_target, .head = conf->max_head, .body = conf->max_message};
+	http->limits = (struct http_limits){.target = conf->max_target,
+	    .head = conf->max_head,
+	    .body = route_of(conn)->max_message};
+	http->service = NULL;
+	http->refusal = 0;
 	http->continued = false;
 	http_open(&http->request, &http->limits);
 	conn->busy->state = http;
@@ -75,14 +81,26 @@ proto_http_flags(const struct http_request *request)
 	       (request->minor == 0 ? (unsigned)HTTP_REPLY_KEEP_10 : 0u);
 }
 
+static void
+proto_http_refuse_one(struct conn *conn, unsigned status, unsigned flags)
+{
+	struct proto_http *http = conn->busy->state;
+	struct service *service = conn->service;
+	enum outcome outcome = status == 413 ? OUTCOME_TOO_LARGE : OUTCOME_BAD;
+
+	if (http != NULL) {
+		http->continued = true; /* nobody is told to go on any more */
+		service = http->service != NULL ? http->service : service;
+	}
+	req_fail(req_new_for(conn, service, NULL, 0, PROTO_HTTP_TAG(status, flags)), outcome);
+}
+
 /* What comes behind it has no meaning: this reply is the last. */
 static void
 proto_http_refuse_rest(struct conn *conn, unsigned status, unsigned flags)
 {
-	enum outcome outcome = status == 413 ? OUTCOME_TOO_LARGE : OUTCOME_BAD;
-
+	proto_http_refuse_one(conn, status, flags | HTTP_REPLY_CLOSE);
 	proto_http_drop(conn);
-	req_refuse(conn, outcome, PROTO_HTTP_TAG(status, flags | HTTP_REPLY_CLOSE));
 	conn_end_input(conn);
 }
 
@@ -101,21 +119,51 @@ proto_http_continue(struct conn *conn)
 
 /* Whether the rest is worth waiting for: 0, or a status. */
 static unsigned
-proto_http_judge(const struct conn *conn, const struct http_request *request)
+proto_http_judge(const struct proto_http *http)
 {
+	const struct http_request *request = &http->request;
+
 	if (request->expects_more)
 		return 417;
-	if (request->is_options || conn->service->conf->message == MESSAGE_JSON)
+	if (request->length > http->limits.body)
+		return 413;
+	if (request->is_options || http->service->conf->message == MESSAGE_JSON)
 		return 0;
 	return request->is_get || request->is_head || request->is_post || request->is_put ? 0 : 405;
 }
 
-static void
-proto_http_submit(struct conn *conn, struct http_request *request, const char *data)
+/* Its head is whole: for whom it is, and whether that one takes it. False when it was refused. */
+static bool
+proto_http_route(struct conn *conn, struct proto_http *http, const char *data)
 {
+	const struct http_request *request = &http->request;
+	bool has_body = request->is_chunked || request->length > 0;
+	unsigned status = 0;
+
+	http->service = route_find(conn, request, data, &http->refusal);
+	if (http->service != NULL) {
+		http->limits.body = http->service->conf->max_message;
+		status = proto_http_judge(http);
+	} else if (has_body) {
+		status = http->refusal; /* which nobody will read */
+	}
+	if (status == 0)
+		return true;
+	proto_http_refuse_rest(conn, status, proto_http_flags(request));
+	return false;
+}
+
+static void
+proto_http_submit(struct conn *conn, struct proto_http *http, const char *data)
+{
+	struct http_request *request = &http->request;
+	unsigned flags = proto_http_flags(request);
 	bool ends = !request->keeps_alive;
 
-	http_ask(conn, request, data, PROTO_HTTP_TAG(0, proto_http_flags(request)));
+	if (http->refusal != 0)
+		proto_http_refuse_one(conn, http->refusal, flags);
+	else
+		http_ask(conn, http->service, request, data, PROTO_HTTP_TAG(0, flags));
 	if (ends)
 		conn_end_input(conn);
 }
@@ -124,17 +172,14 @@ proto_http_submit(struct conn *conn, struct http_request *request, const char *d
 static size_t
 proto_http_take(struct conn *conn, const char *data, size_t length)
 {
-	struct http_request *request = &proto_http_open(conn)->request;
+	struct proto_http *http = proto_http_open(conn);
+	struct http_request *request = &http->request;
 	enum http_found found = http_feed(request, data, length);
 	size_t used;
 
 	if (found == HTTP_HAS_HEAD) {
-		unsigned status = proto_http_judge(conn, request);
-
-		if (status != 0) {
-			proto_http_refuse_rest(conn, status, proto_http_flags(request));
+		if (!proto_http_route(conn, http, data))
 			return length;
-		}
 		found = http_feed(request, data, length);
 	}
 	if (found == HTTP_NEEDS_MORE) {
@@ -147,7 +192,7 @@ proto_http_take(struct conn *conn, const char *data, size_t length)
 		return length;
 	}
 	used = request->used;
-	proto_http_submit(conn, request, data);
+	proto_http_submit(conn, http, data);
 	if (conn->state == CONN_CLOSED)
 		return used;
 	/* Whoever said that nothing follows, and sent nothing more, need not be waited for. */
@@ -213,7 +258,7 @@ static void
 proto_http_write(struct conn *conn, const struct req *req, struct http_reply *reply,
     const char *body, size_t length)
 {
-	const struct conf_service *conf = conn->service->conf;
+	const struct conf_service *conf = req->service->conf;
 
 	reply->flags = req->tag & UINT16_MAX;
 	reply->names_server = conf->server_name && !reply->has_server;
@@ -229,7 +274,7 @@ proto_http_write(struct conn *conn, const struct req *req, struct http_reply *re
 static bool
 proto_http_answer(struct conn *conn, const struct req *req, const char *data, size_t length)
 {
-	const struct conf_service *conf = conn->service->conf;
+	const struct conf_service *conf = req->service->conf;
 	struct http_answer answer;
 	char why[HTTP_ANSWER_WHY_MAX];
 	bool is_good = http_answer_read(&answer, data, length, conf->cors_origins != NULL, why);
@@ -252,7 +297,7 @@ proto_http_answer(struct conn *conn, const struct req *req, const char *data, si
 static bool
 proto_http_reply(struct conn *conn, const struct req *req, const char *data, size_t length)
 {
-	const struct conf_service *conf = conn->service->conf;
+	const struct conf_service *conf = req->service->conf;
 	unsigned status = req->tag >> 16; /* of our own */
 	bool is_json = conf->message == MESSAGE_JSON;
 	struct http_reply reply = {

@@ -57,7 +57,7 @@ req_counter(enum outcome outcome)
 }
 
 static struct req *
-req_alloc(struct conn *conn)
+req_alloc(struct conn *conn, struct service *service)
 {
 	struct req *req = TAILQ_FIRST(&req_spare);
 
@@ -69,15 +69,16 @@ req_alloc(struct conn *conn)
 		req = mem_alloc(1, sizeof(*req));
 	}
 	req->conn = conn;
-	req->service = conn->service;
-	req->arrived = conn->service->worker->now;
+	req->service = service;
+	req->arrived = service->worker->now;
 	return req;
 }
 
 struct req *
-req_new(struct conn *conn, const char *data, size_t length, uint32_t tag)
+req_new_for(
+    struct conn *conn, struct service *service, const char *data, size_t length, uint32_t tag)
 {
-	struct req *req = req_alloc(conn);
+	struct req *req = req_alloc(conn, service);
 
 	req->data = data;
 	req->length = length;
@@ -89,6 +90,12 @@ req_new(struct conn *conn, const char *data, size_t length, uint32_t tag)
 	conn->requests++;
 	stats_count(req->service->stats, COUNTER_requests);
 	return req;
+}
+
+struct req *
+req_new(struct conn *conn, const char *data, size_t length, uint32_t tag)
+{
+	return req_new_for(conn, conn->service, data, length, tag);
 }
 
 /*
@@ -252,7 +259,7 @@ req_limit(struct req *req, uint64_t time)
 static struct req *
 req_replace(struct req *req)
 {
-	struct req *other = req_alloc(req->conn);
+	struct req *other = req_alloc(req->conn, req->service);
 
 	other->tag = req->tag;
 	other->length = req->length;

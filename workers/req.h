@@ -91,6 +91,9 @@ void req_refuse(struct conn *conn, enum outcome outcome, uint32_t tag);
  * instance is killed because a client is in a hurry, unless on_cancel says so.
  */
 struct req *req_new(struct conn *conn, const char *data, size_t length, uint32_t tag);
+/* For another service than that of its connection. */
+struct req *req_new_for(
+    struct conn *conn, struct service *service, const char *data, size_t length, uint32_t tag);
 void req_limit(struct req *req, uint64_t time);
 void req_start(struct req *req);
 /* What comes due on service->limits. */

@@ -24,6 +24,7 @@ struct event_base;
 struct handler;
 struct listener;
 struct program;
+struct route;
 struct proto;
 struct worker_start;
 
@@ -36,6 +37,7 @@ struct service {
 	unsigned index;
 	struct worker *worker;         /* borrows */
 	const struct proto *proto;     /* borrows; what a new connection speaks */
+	const struct proto *upgraded;  /* borrows; what a connection may become; NULL: nothing */
 	const struct handler *handler; /* borrows */
 	struct access *access;         /* owns; NULL without an access log */
 	struct stats_row *stats;       /* borrows; this worker is its only writer */
@@ -67,6 +69,7 @@ struct worker {
 	struct stats_row *sum;        /* borrows; of the whole daemon, as each service's stats */
 	unsigned open;                /* connections */
 	int fd_limit;                 /* descriptors from here on are kept for instances */
+	struct route *routes;         /* owns; of each listening socket, who is behind it */
 	uint64_t *listener_inodes;    /* owns; of each listening socket, which name it everywhere */
 	struct give *give;            /* owns; NULL while no connections are given away */
 	struct take_list takes;       /* owns; from whom connections come */

@@ -18,6 +18,7 @@
 #include "workers/program.h"
 #include "workers/proto.h"
 #include "workers/req.h"
+#include "workers/route.h"
 #include "workers/service.h"
 #include "workers/staying.h"
 #include "workers/take.h"
@@ -303,6 +304,7 @@ worker_open_service(struct worker *worker, unsigned index)
 	service->index = index;
 	service->worker = worker;
 	service->proto = proto_find(service->conf);
+	service->upgraded = proto_upgraded(service->conf);
 	service->handler = handler_find(service->conf->handler);
 	service->stats = stats_row(start->stats[index], start->id);
 	service->access = access_new(service->conf->name, start->access_logs[index]);
@@ -402,6 +404,7 @@ worker_open(struct worker *worker, const struct worker_start *start)
 	self->term = worker_watch(worker, SIGTERM, EV_SIGNAL, worker_on_term);
 	for (unsigned i = 0; i < start->conf->service_count; i++)
 		worker_open_service(worker, i);
+	route_open(worker);
 	worker_keep_fds(worker);
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);

@@ -7,6 +7,7 @@
 #include "workers/give.h"
 #include "workers/handler.h"
 #include "workers/listener.h"
+#include "workers/route.h"
 #include "workers/take.h"
 
 #include <stdio.h>
@@ -101,6 +102,7 @@ seat_open(struct seat *seat, const char *conf, enum backend backend, struct seat
 		worker->listener_inodes[i] = SEAT_INODE + i;
 		worker_open_service(worker, i);
 	}
+	route_open(worker);
 }
 
 /* ---- closing ---- */
@@ -144,6 +146,7 @@ seat_close(struct seat *seat)
 	free(worker->services);
 	free(worker->listeners);
 	free(worker->listener_inodes);
+	route_close(worker);
 	close(seat->master);
 	close(seat->start.channel);
 	conf_free(conf.conf);
