@@ -56,6 +56,29 @@ static const struct {
     {ECHO "backlog=x\nbacklog=4\n",
 	"t.conf:5: [service a] backlog: 'x': expects a number from 1 to 65535\n"
 	"t.conf:6: [service a] backlog: is given twice, first in line 5\n"},
+    /* what a request says of its service */
+    {HTTP "path=api\n",
+	"t.conf:5: [service a] path: 'api' is no path: expects one that begins with "
+	"/, as it reads when decoded, without ? # % and blanks\n"},
+    {HTTP "path=/a?b\n",
+	"t.conf:5: [service a] path: '/a?b' is no path: expects one that begins with "
+	"/, as it reads when decoded, without ? # % and blanks\n"},
+    {HTTP "host=http://a\n",
+	"t.conf:5: [service a] host: 'http://a' is no host: expects names without "
+	"scheme and port\n"},
+    {HTTP "host=a b:80\n", "t.conf:5: [service a] host: 'b:80' is no host: expects names without "
+			   "scheme and port\n"},
+    {ECHO "path=/a\n",
+	"t.conf:5: [service a] path: is for protocol http alone; the protocol is line\n"},
+    {"[service a]\nlisten=1\nprotocol=http\nhandler=echo\nhost=x y\n"
+     "[service b]\nlisten=1\nprotocol=http\nhandler=echo\nhost=Y\n",
+	"t.conf:7: [service b] listen: 127.0.0.1:1 is taken by [service a] in line 2, and nothing "
+	"tells the two apart: give them another path or host\n"},
+    {"[service a]\nlisten=1\nprotocol=http\nhandler=echo\n"
+     "[service b]\nlisten=1\nprotocol=line\nhandler=echo\n",
+	"t.conf:6: [service b] listen: 127.0.0.1:1 is taken by [service a] in line 2\n"},
+    {"[service a]\nlisten=1 1\nprotocol=http\nhandler=echo\n",
+	"t.conf:2: [service a] listen: 127.0.0.1:1 is there twice\n"},
     /* values */
     {ECHO "backlog=\n",
 	"t.conf:5: [service a] backlog: there is no value: expects a number from 1 to 65535\n"},

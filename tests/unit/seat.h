@@ -11,7 +11,7 @@
 #include "workers/worker.h"
 #include "workers/worker_self.h"
 
-#define SEAT_SERVICES 4
+#define SEAT_SERVICES 6
 #define SEAT_INODE    1000 /* of the first listening socket; the next one's is one more */
 
 struct seat {
