@@ -165,7 +165,7 @@ ask(unsigned i)
 
 START_TEST(a_request_finds_its_service)
 {
-	seat_open(&seat, shared, BACKEND_AUTO, NULL);
+	seat_open(&seat, shared, BACKEND_EPOLL, NULL);
 	ck_assert_uint_eq(seat_worker(&seat)->routes[0].count, 4);
 	ck_assert_uint_eq(seat_worker(&seat)->routes[4].count, 1);
 	ck_assert_uint_eq(seat_worker(&seat)->routes[0].max_message, 128 * 1024);
