@@ -3,7 +3,7 @@
  *
  * Every key of a service is an option --KEY VALUE or --KEY=VALUE, the daemon's are --hostler.KEY; a
  * hyphen is as good as an underscore. What follows -- is the command, word for word. The checks are
- * those of a file.
+ * those of a file. --http ADDR stands for --listen ADDR --protocol http.
  */
 #include "common/conf_build.h"
 #include "common/mem.h"
@@ -19,9 +19,13 @@
 struct conf_run {
 	struct conf_build build;
 	unsigned section;
-	char *listen;   /* owns; the addresses so far */
-	char **command; /* borrows; what follows --, or NULL */
+	char *listen;                 /* owns; the addresses so far */
+	char **command;               /* borrows; what follows --, or NULL */
+	enum protocol_kind shorthand; /* whose name was an option; PROTOCOL_COUNT: none */
 };
+
+/* The protocols whose names are options. */
+static const enum protocol_kind conf_run_shorthands[] = {PROTOCOL_HTTP};
 
 /* The key of an option, with underscores; the caller frees it. `text` stands behind the --. */
 static char *
@@ -35,6 +39,19 @@ conf_run_key(const char *text, size_t length)
 	return key;
 }
 
+/* The protocol of which the key is the shorthand, or PROTOCOL_COUNT. */
+static enum protocol_kind
+conf_run_shorthand(const char *key, bool near)
+{
+	for (size_t i = 0; i < sizeof(conf_run_shorthands) / sizeof(conf_run_shorthands[0]); i++) {
+		const char *name = protocol_name(conf_run_shorthands[i]);
+
+		if (strcmp(key, name) == 0 || (near && option_is_near(key, name)))
+			return conf_run_shorthands[i];
+	}
+	return PROTOCOL_COUNT;
+}
+
 /* The key that was probably meant; `daemon` says whose it is. NULL: nothing is near. */
 static const char *
 conf_run_near(const char *key, bool *daemon)
@@ -45,6 +62,10 @@ conf_run_near(const char *key, bool *daemon)
 
 	if (option_find(other, key) == NULL && near != NULL)
 		return near;
+	if (conf_run_shorthand(key, true) != PROTOCOL_COUNT) {
+		*daemon = false;
+		return protocol_name(conf_run_shorthand(key, true));
+	}
 	*daemon = !*daemon;
 	return option_suggest(other, key);
 }
@@ -70,6 +91,16 @@ conf_run_unknown(
 }
 
 static void
+conf_run_listen(struct conf_run *run, const char *value)
+{
+	char *joined =
+	    run->listen == NULL ? mem_strdup(value) : mem_printf("%s %s", run->listen, value);
+
+	free(run->listen);
+	run->listen = joined;
+}
+
+static void
 conf_run_value(
     struct conf_run *run, unsigned section, const struct option *option, const char *value)
 {
@@ -79,16 +110,26 @@ conf_run_value(
 	/* As in a file: blanks around a value do not belong to it. */
 	while (length > 0 && isspace((unsigned char)clean[length - 1]))
 		clean[--length] = '\0';
-	if (section != CONF_HOSTLER && strcmp(option->key, "listen") == 0 && *clean != '\0') {
-		char *joined = run->listen == NULL ? mem_strdup(clean)
-						   : mem_printf("%s %s", run->listen, clean);
-
-		free(run->listen);
-		run->listen = joined;
-	} else {
+	if (section != CONF_HOSTLER && strcmp(option->key, "listen") == 0 && *clean != '\0')
+		conf_run_listen(run, clean);
+	else
 		conf_build_set(&run->build, section, option, clean, CONF_RUN_LINE);
-	}
 	free(clean);
+}
+
+/* An address whose protocol is said with it. */
+static void
+conf_run_address(struct conf_run *run, enum protocol_kind protocol, const char *value)
+{
+	const char *key = protocol_name(protocol);
+
+	if (run->shorthand != PROTOCOL_COUNT && run->shorthand != protocol)
+		conf_build_error(&run->build, CONF_RUN_LINE, run->section, key,
+		    "--%s is there too, and run is one service of one protocol; two services "
+		    "want a file",
+		    protocol_name(run->shorthand));
+	run->shorthand = protocol;
+	conf_run_value(run, run->section, option_find(OPTION_SERVICE, "listen"), value);
 }
 
 /* One option from `argv`, which stands on it. Returns how many arguments it took. */
@@ -101,19 +142,22 @@ conf_run_option(struct conf_run *run, int argc, char **argv)
 	size_t skip = daemon ? strlen(CONF_RUN_DAEMON) : 0;
 	unsigned section = daemon ? CONF_HOSTLER : run->section;
 	char *key = conf_run_key(text + skip, length - skip);
-	const struct option *option = option_find(conf_scope(section), key);
+	enum protocol_kind shorthand = daemon ? PROTOCOL_COUNT : conf_run_shorthand(key, false);
+	const struct option *option =
+	    option_find(conf_scope(section), shorthand == PROTOCOL_COUNT ? key : "listen");
 	bool has_next = argc > 1 && strncmp(argv[1], "--", 2) != 0;
+	const char *value = equals != NULL ? equals + 1 : has_next ? argv[1] : NULL;
 	char expects[OPTION_EXPECTS_MAX];
 
 	if (option == NULL)
 		conf_run_unknown(run, text, length, daemon, key);
-	else if (equals != NULL)
-		conf_run_value(run, section, option, equals + 1);
-	else if (has_next)
-		conf_run_value(run, section, option, argv[1]);
+	else if (value == NULL)
+		conf_build_error(&run->build, CONF_RUN_LINE, section, key, "there is no value: %s",
+		    option_expects(option, expects));
+	else if (shorthand != PROTOCOL_COUNT)
+		conf_run_address(run, shorthand, value);
 	else
-		conf_build_error(&run->build, CONF_RUN_LINE, section, option->key,
-		    "there is no value: %s", option_expects(option, expects));
+		conf_run_value(run, section, option, value);
 	free(key);
 	return equals == NULL && has_next ? 2 : 1;
 }
@@ -166,6 +210,25 @@ conf_run_command(struct conf_run *run)
 	free(text);
 }
 
+/* What --http says of the protocol. */
+static void
+conf_run_protocol(struct conf_run *run)
+{
+	const struct option *option = option_find(OPTION_SERVICE, "protocol");
+	const char *name;
+
+	if (run->shorthand == PROTOCOL_COUNT)
+		return;
+	name = protocol_name(run->shorthand);
+	if (!conf_is_given(run->build.conf, run->section, "protocol"))
+		conf_build_set(&run->build, run->section, option, name, CONF_RUN_LINE);
+	else if (conf_is_good(run->build.conf, run->section, "protocol") &&
+		 run->build.conf->services[0].protocol != run->shorthand)
+		conf_build_refuse(&run->build, run->section, option,
+		    "--%s says %s, so it cannot be %s", name, name,
+		    protocol_name(run->build.conf->services[0].protocol));
+}
+
 /* What was not said: a command means a program; nothing at all means the demo. */
 static void
 conf_run_defaults(struct conf_run *run, const char *demo)
@@ -177,6 +240,7 @@ conf_run_defaults(struct conf_run *run, const char *demo)
 	if (run->listen != NULL)
 		conf_build_set(&run->build, run->section, option_find(OPTION_SERVICE, "listen"),
 		    run->listen, CONF_RUN_LINE);
+	conf_run_protocol(run);
 	if (!conf_is_given(conf, run->section, "handler") &&
 	    (run->command == NULL || run->command[0] == NULL))
 		conf_run_default(run, "command", text);
@@ -191,7 +255,7 @@ struct conf *
 conf_run(int argc, char **argv, const char *demo, const char *control_default,
     struct conf_errors *errors)
 {
-	struct conf_run run = {0};
+	struct conf_run run = {.shorthand = PROTOCOL_COUNT};
 
 	if (conf_build_start(&run.build, NULL, control_default, errors)) {
 		run.section = conf_build_service(&run.build, "run", CONF_RUN_LINE);

@@ -19,6 +19,7 @@
 
 #define LISTEN_UNIX_MODE 0666
 #define LISTEN_WHY_MAX   256
+#define LISTEN_TEXT_MAX  (ADDR_TEXT_MAX + 16) /* with what makes a URL of it */
 
 static void
 listen_explain(int error, const struct addr *addr, char why[LISTEN_WHY_MAX])
@@ -88,11 +89,25 @@ listen_one(
 	return -1;
 }
 
+/* The address as it is given to a browser, where one can go there. */
+static const char *
+listen_text(const struct conf_service *service, const struct addr *addr, char text[LISTEN_TEXT_MAX])
+{
+	char plain[ADDR_TEXT_MAX];
+
+	addr_format(addr, plain);
+	if (addr_is_unix(addr) || service->protocol != PROTOCOL_HTTP)
+		snprintf(text, LISTEN_TEXT_MAX, "%s", plain);
+	else
+		snprintf(text, LISTEN_TEXT_MAX, "http://%s/", plain);
+	return text;
+}
+
 static struct listen_socket *
 listen_new(const struct conf_service *service, const struct addr *addr, char why[LISTEN_WHY_MAX])
 {
 	struct listen_socket *s = mem_alloc(1, sizeof(*s));
-	char text[ADDR_TEXT_MAX];
+	char text[LISTEN_TEXT_MAX];
 
 	s->fd = listen_one(s, addr, service->backlog, why);
 	if (s->fd < 0) {
@@ -100,7 +115,8 @@ listen_new(const struct conf_service *service, const struct addr *addr, char why
 		return NULL;
 	}
 	s->service = mem_strdup(service->name);
-	log_info("service %s: listening on %s", service->name, addr_format(&s->addr, text));
+	log_info(
+	    "service %s: listening on %s", service->name, listen_text(service, &s->addr, text));
 	return s;
 }
 

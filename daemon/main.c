@@ -104,7 +104,9 @@ main_print_run_help(void)
 	    "\n"
 	    "  hostlerd run --listen 127.0.0.1:10001 -- python3 upper.py\n"
 	    "  hostlerd run --listen unix:/tmp/a.sock --protocol frame --framing frame -- ./model\n"
+	    "  hostlerd run --http 127.0.0.1:8080 -- python3 upper.py\n"
 	    "\n"
+	    "--http ADDRESS is short for --listen ADDRESS --protocol http.\n"
 	    "Every key of a configuration file is an option, shown here with its default or its "
 	    "choices:\n");
 	conf_print_options(stdout);

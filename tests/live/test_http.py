@@ -2,6 +2,7 @@
 
 import http.client
 import subprocess
+import urllib.request
 
 import pytest
 
@@ -226,3 +227,12 @@ def test_a_client_that_leaves_in_mid_request(start):
         assert read_reply(client)[0] == 400
         assert client.rest() == b""
     wait_for(lambda: daemon.service("a")["connections"] == 0, "all are gone")
+
+
+def test_run(launch):
+    daemon = launch("run", "--http", "127.0.0.1:0", "--hostler.control", "{control}", "--instances", "1",
+                    "--command", program("upper.py"))
+    daemon.wait_full()
+    url = daemon.log_lines(r"service run: listening on (http://127\.0\.0\.1:\d+/)$")[0].split()[-1]
+    with urllib.request.urlopen(url, b"ping", timeout=10 * harness.SCALE) as reply:
+        assert reply.status == 200 and reply.read() == b"PING"

@@ -135,7 +135,7 @@ def test_what_the_page_shows(example, begin, place):
     _, _, _, arguments, after = example
     daemon = begin(example)
     for command, printed in after:
-        needs(*re.findall(r"\bnc\b", command))
+        needs(*re.findall(r"\b(?:nc|curl)\b", command))
         assert run_shell(command, place, daemon.address()[1]) == printed
     if "ERR" not in "".join(printed for _, printed in after):
         assert not daemon.log_lines("is killed|ended: killed|warn .*instance"), "a good example"
@@ -145,7 +145,7 @@ def upper_examples():
     """The examples whose program turns lines, or frames, into capitals."""
     def fits(words):
         name = pathlib.PurePath(words[-1]).stem
-        return (name, words.count("frame")) in (("upper", 0), ("frames", 2))
+        return "--http" not in words and (name, words.count("frame")) in (("upper", 0), ("frames", 2))
 
     return [example for example in EXAMPLES if fits(example[3])]
 

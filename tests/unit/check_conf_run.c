@@ -110,6 +110,49 @@ START_TEST(test_command_alone)
 }
 END_TEST
 
+START_TEST(test_http)
+{
+	struct conf *conf = check_run_good(RUN("--http", "127.0.0.1:81", "--", "sh"));
+	const struct conf_service *service = &conf->services[0];
+
+	ck_assert_int_eq(service->protocol, PROTOCOL_HTTP);
+	ck_assert_int_eq(service->handler, HANDLER_PROGRAM);
+	ck_assert_str_eq(service->argv[0], "sh");
+	ck_assert_uint_eq(service->listens, 1);
+	ck_assert_uint_eq(addr_port(&service->listen[0]), 81);
+	conf_free(conf);
+	/* The demonstration; addresses add up; who says the same twice says nothing wrong. */
+	conf = check_run_good(
+	    RUN("--http= 82 ", "--listen=83", "--http", "[::1]:84", "--protocol", "http"));
+	service = &conf->services[0];
+	ck_assert_int_eq(service->protocol, PROTOCOL_HTTP);
+	ck_assert_str_eq(service->argv[0], DEMO);
+	ck_assert_uint_eq(service->listens, 3);
+	ck_assert_uint_eq(addr_port(&service->listen[2]), 84);
+	conf_free(conf);
+	conf = check_run_good(RUN("--handler=echo", "--http=82", "--max-head=2K"));
+	ck_assert_int_eq(conf->services[0].handler, HANDLER_ECHO);
+	conf_free(conf);
+}
+END_TEST
+
+START_TEST(test_http_bad)
+{
+	check_run_bad(
+	    RUN("--http"), "--http: there is no value: expects a value, such as 127.0.0.1:10001\n");
+	check_run_bad(RUN("--http", "--", "sh"),
+	    "--http: there is no value: expects a value, such as 127.0.0.1:10001\n");
+	check_run_bad(RUN("--http="),
+	    "--listen: there is no value: expects a value, such as 127.0.0.1:10001\n");
+	check_run_bad(RUN("--http=81", "--protocol=line"),
+	    "--protocol: --http says http, so it cannot be line\n");
+	check_run_bad(RUN("--http=81", "--listen=81"), "--listen: 127.0.0.1:81 is there twice\n");
+	check_run_bad(RUN("--htp=81"), "--htp: unknown option; did you mean --http?\n");
+	check_run_bad(
+	    RUN("--hostler.http=81"), "--hostler.http: unknown option; did you mean --http?\n");
+}
+END_TEST
+
 /* No quoting is applied to what follows --. */
 START_TEST(test_words_as_they_are)
 {
@@ -326,6 +369,8 @@ main(void)
 	tcase_add_test(tcase, test_demo);
 	tcase_add_test(tcase, test_options);
 	tcase_add_test(tcase, test_command_alone);
+	tcase_add_test(tcase, test_http);
+	tcase_add_test(tcase, test_http_bad);
 	tcase_add_test(tcase, test_words_as_they_are);
 	tcase_add_test(tcase, test_run_bad);
 	tcase_add_test(tcase, test_run_long);
