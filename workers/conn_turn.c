@@ -205,11 +205,14 @@ conn_write(struct conn *conn)
 
 /* ---- the turn ---- */
 
+/* What it has not read to the end stays `readable`: the next turn goes on, for no event tells it.
+ */
 static void
 conn_linger(struct conn *conn)
 {
 	struct worker *worker = conn->service->worker;
 
+	conn->readable = true;
 	for (int i = 0; i < CONN_READS; i++) {
 		ssize_t n = read(conn->fd, worker->scratch, WORKER_SCRATCH);
 
@@ -217,10 +220,11 @@ conn_linger(struct conn *conn)
 			conn_close(conn, "done");
 			return;
 		}
-		if (n < 0)
+		if (n < 0 && errno == EAGAIN) {
+			conn->readable = false;
 			return;
+		}
 	}
-	conn_schedule(conn);
 }
 
 /* All is said: close, but not so that a reset destroys what the client has not read yet. */
@@ -303,7 +307,7 @@ conn_turn_open(struct conn *conn)
 static bool
 conn_stands_still(const struct conn *conn)
 {
-	return conn->state == CONN_CLOSED || (conn->state == CONN_OPEN && conn->readable);
+	return conn->state == CONN_CLOSED || (conn->state <= CONN_LINGERING && conn->readable);
 }
 
 void
@@ -328,6 +332,8 @@ conn_turn(struct conn *conn)
 	}
 	/* More to do that no event will announce: whole messages held back, or bytes unread. */
 	if (conn->state == CONN_OPEN && conn_may_take(conn) && (conn->readable || busy->held_back))
+		conn_schedule(conn);
+	else if (conn->state == CONN_LINGERING && conn->readable)
 		conn_schedule(conn);
 	conn_rest(conn);
 }
