@@ -61,6 +61,7 @@ struct http_request {
 	bool expects;      /* Expect: 100-continue */
 	bool expects_more; /* Expect: something else */
 	bool upgrades;     /* Connection: Upgrade, with an Upgrade field */
+	bool prefers_json; /* Accept names application/json, and not below plain text */
 	bool is_chunked;
 	uint64_t length; /* Content-Length; 0 where there is none */
 	size_t head;     /* bytes of it */
@@ -107,7 +108,18 @@ http_is(const char *data, struct http_span span, const char *text)
 /* Whether a list of tokens, with commas between, has that one (lower case). */
 bool http_has_token(const char *data, struct http_span span, const char *token);
 
-/* ---- between its own files: http_rules.c ---- */
+/* ---- between its own files: http_accept.c ---- */
+
+/* What the Accept fields of a request weigh, in thousandths; begins as zeros. */
+struct http_weights {
+	unsigned json, text; /* application/json by name; text/plain by whatever it is covered */
+	unsigned rank;       /* how closely that names it */
+};
+
+/* One field's value more. */
+void http_weigh(struct http_weights *weights, const char *data, struct http_span accept);
+
+/* ---- http_rules.c ---- */
 
 /* The head is whole: fills in what is known of it. 0, or the status that it is refused with. */
 unsigned http_judge(struct http_request *request, const char *data);

@@ -15,7 +15,8 @@
 enum http_reply_flag {
 	HTTP_REPLY_NO_BODY = 1, /* HEAD: all but the body */
 	HTTP_REPLY_CLOSE = 2,   /* the connection ends behind it */
-	HTTP_REPLY_KEEP_10 = 4  /* HTTP/1.0 that goes on wants to be told so */
+	HTTP_REPLY_KEEP_10 = 4, /* HTTP/1.0 that goes on wants to be told so */
+	HTTP_REPLY_JSON = 8     /* a refusal is told in JSON */
 };
 
 struct http_reply {

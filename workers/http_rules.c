@@ -230,6 +230,10 @@ http_judge_length(struct http_request *request, const char *data)
 		return 501;
 	if (lengths > 1)
 		return 400;
+	/* In 1.0 the end of the connection would be that of the body: RFC 1945, 7.2.2. */
+	if (lengths + encodings == 0 && request->minor == 0 &&
+	    (request->is_post || request->is_put))
+		return 411;
 	request->is_chunked = encodings > 0;
 	request->length = lengths > 0 ? request->parser.content_length : 0;
 	return request->length > request->limits->body ? 413 : 0;
@@ -265,6 +269,7 @@ static void
 http_note_wishes(struct http_request *request, const char *data)
 {
 	bool close = false, keep = false, upgrade = false, protocol = false;
+	struct http_weights weights = {0};
 
 	for (unsigned i = 0; i < request->header_count; i++) {
 		const struct http_header *header = &request->headers[i];
@@ -275,12 +280,15 @@ http_note_wishes(struct http_request *request, const char *data)
 			upgrade |= http_has_token(data, header->value, "upgrade");
 		} else if (http_is(data, header->name, "upgrade")) {
 			protocol = true;
+		} else if (http_is(data, header->name, "accept")) {
+			http_weigh(&weights, data, header->value);
 		} else if (request->minor >= 1 && http_is(data, header->name, "expect")) {
 			request->expects |= http_is(data, header->value, "100-continue");
 			request->expects_more |= !http_is(data, header->value, "100-continue");
 		}
 	}
 	request->keeps_alive = !close && (request->minor >= 1 || keep);
+	request->prefers_json = weights.json > 0 && weights.json >= weights.text;
 	request->upgrades = upgrade && protocol && request->minor >= 1;
 }
 
@@ -308,6 +316,7 @@ http_judge(struct http_request *request, const char *data)
 	if (!http_is_request_line(request, data) || !http_is_tidy(request, data))
 		return 400;
 	http_trim_values(request, data);
+	http_note_wishes(request, data);
 	if (request->parser.method == HTTP_CONNECT)
 		return 405;
 	if (!http_split_target(request, data))
@@ -315,7 +324,6 @@ http_judge(struct http_request *request, const char *data)
 	status = http_judge_length(request, data);
 	if (status == 0)
 		status = http_judge_host(request, data);
-	http_note_wishes(request, data);
 	return status;
 }
 

@@ -17,11 +17,13 @@
 #include "workers/route.h"
 #include "workers/service.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define PROTO_HTTP_TAG(status, flags) ((uint32_t)(status) << 16 | (flags))
-#define PROTO_HTTP_VERSION            1 /* of what freeze writes */
+#define PROTO_HTTP_VERSION            1  /* of what freeze writes */
+#define PROTO_HTTP_JSON_MAX           80 /* bytes of a refusal in JSON */
 #define PROTO_HTTP_ALLOW              "Allow: GET, HEAD, POST, PUT, OPTIONS\r\n"
 
 /* What a connection keeps while a request is coming. */
@@ -78,7 +80,8 @@ proto_http_flags(const struct http_request *request)
 {
 	return (request->is_head ? (unsigned)HTTP_REPLY_NO_BODY : 0u) |
 	       (request->keeps_alive ? 0u : (unsigned)HTTP_REPLY_CLOSE) |
-	       (request->minor == 0 ? (unsigned)HTTP_REPLY_KEEP_10 : 0u);
+	       (request->minor == 0 ? (unsigned)HTTP_REPLY_KEEP_10 : 0u) |
+	       (request->prefers_json ? (unsigned)HTTP_REPLY_JSON : 0u);
 }
 
 static void
@@ -340,7 +343,13 @@ proto_http_refuse(struct conn *conn, const struct req *req, enum outcome outcome
 	unsigned status = proto_http_status(req, outcome);
 	struct http_reply reply = {.status = status, .type = "text/plain; charset=utf-8"};
 	const char *text = http_reply_text(status);
+	char json[PROTO_HTTP_JSON_MAX];
 
+	if (req->tag & HTTP_REPLY_JSON) {
+		snprintf(json, sizeof(json), "{\"status\":%u,\"error\":\"%s\"}", status, text);
+		reply.type = "application/json";
+		text = json;
+	}
 	if (status == 503)
 		reply.fields = "Retry-After: 1\r\n";
 	else if (status == 405)

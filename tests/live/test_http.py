@@ -151,6 +151,24 @@ def test_refused(start, text, status):
     assert daemon.counters("a")["replies"] == 0
 
 
+@pytest.mark.parametrize("head, status", [
+    (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 6000000\r\n\r\n", 413),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5b8d80\r\n", 413),
+    (b"POST / HTTP/1.1\r\nContent-Length: 60000\r\n\r\n", 400),
+    (b"POST / HTTP/1.0\r\n\r\n", 411),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nX: ", 431),
+])  # fmt: skip
+def test_a_refusal_is_not_lost(start, head, status):
+    """However much its client sends behind it before it looks, no reset takes it away."""
+    daemon = start({"a": web()})
+    client = daemon.connect()
+    client.send(head)
+    for _ in range(60):
+        client.send(b"x" * 100000)
+    assert read_reply(client)[0] == status
+    assert client.rest() == b""
+
+
 def test_what_cannot_be_done(start):
     daemon = start({"busy": pool(program("nap.py"), protocol="http", queue=1),
                     "late": pool(program("nap.py"), protocol="http", request_timeout="100ms"),

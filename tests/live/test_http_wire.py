@@ -101,6 +101,15 @@ def send_all(client, text, step):
         pytest.fail("reset while it was sending")
 
 
+def test_statuses_are_documented():
+    text = (TABLE.parent.parent / "docs/http.md").read_text()
+    named = set(re.findall(r"^\| (\d{3}) \|", text, re.M))
+    tried = {re.match(r"\d+", answer)[0] for _, answers, _, _ in exchanges() for answer in answers}
+    assert tried - named == set()
+    # Those are tried in test_http.py: they need a program, or time.
+    assert named - tried == {"408", "502", "503", "504"}
+
+
 @pytest.mark.parametrize("bytewise", [False, True], ids=["whole", "byte by byte"])
 def test_exchanges(start, bytewise):
     daemon = start({"a": echo(protocol="http", pipeline=4, max_target="100B", max_head="2000B",
