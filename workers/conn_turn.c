@@ -18,13 +18,27 @@
 
 /* ---- input ---- */
 
+/* What is spoken may change on the way. Returns how many bytes were used. */
+static size_t
+conn_feed(struct conn *conn, const char *data, size_t length)
+{
+	const struct proto *proto;
+	size_t used = 0;
+
+	do {
+		proto = conn->proto;
+		used += proto->input(conn, data + used, length - used);
+	} while (conn->proto != proto && used < length && conn->state != CONN_CLOSED);
+	return used;
+}
+
 /* Lets the protocol take what waits in `in`. */
 static void
 conn_parse(struct conn *conn)
 {
 	struct conn_busy *busy = conn->busy;
 	unsigned before = busy->under_way;
-	size_t used = conn->proto->input(conn, buf_bytes(&busy->in), buf_length(&busy->in));
+	size_t used = conn_feed(conn, buf_bytes(&busy->in), buf_length(&busy->in));
 
 	if (conn->state == CONN_CLOSED)
 		return; /* it came out that the client has left: see program_look_at_client() */
@@ -45,7 +59,7 @@ conn_take_bytes(struct conn *conn, const char *data, size_t length)
 		conn_parse(conn);
 		return;
 	}
-	used = conn->proto->input(conn, data, length);
+	used = conn_feed(conn, data, length);
 	if (used < length && conn->state != CONN_CLOSED) {
 		busy->message_since = 0;
 		buf_append(&busy->in, data + used, length - used);

@@ -192,14 +192,11 @@ frozen_undo(struct conn *conn, const struct move_head *head)
 static const struct proto *
 frozen_proto(const struct service *service, const struct move_head *head)
 {
-	const struct proto *protos[] = {service->proto, service->upgraded};
+	const struct proto *proto = proto_named(service->conf, head->protocol);
 
-	for (int i = 0; i < 2; i++)
-		if (protos[i] != NULL && protos[i]->thaw != NULL &&
-		    strcmp(protos[i]->name, head->protocol) == 0 &&
-		    protos[i]->version == head->protocol_version)
-			return protos[i];
-	return NULL;
+	return proto != NULL && proto->thaw != NULL && proto->version == head->protocol_version
+		   ? proto
+		   : NULL;
 }
 
 /*

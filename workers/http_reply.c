@@ -74,6 +74,17 @@ http_reply_has_length(unsigned status)
 }
 
 void
+http_reply_switch(struct buf *out, const char *upgrade, const struct buf *fields)
+{
+	static const char status[] = "HTTP/1.1 101 Switching Protocols\r\n";
+
+	buf_append(out, status, strlen(status));
+	buf_append(out, upgrade, strlen(upgrade));
+	buf_append(out, buf_bytes(fields), buf_length(fields));
+	buf_append(out, "\r\n", 2);
+}
+
+void
 http_reply_write(struct buf *out, const struct http_reply *reply, const char *body, size_t length)
 {
 	size_t types = reply->type != NULL ? strlen(reply->type) : 0;

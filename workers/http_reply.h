@@ -32,6 +32,8 @@ struct http_reply {
 
 #define HTTP_CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
 
+/* Appends a 101 with these fields: what it switches to, and what that has to say. */
+void http_reply_switch(struct buf *out, const char *upgrade, const struct buf *fields);
 /* Appends the whole reply. */
 void http_reply_write(
     struct buf *out, const struct http_reply *reply, const char *body, size_t length);

@@ -28,10 +28,11 @@ proto_find(const struct conf_service *conf)
 }
 
 const struct proto *
-proto_upgraded(const struct conf_service *conf)
+proto_named(const struct conf_service *conf, const char *name)
 {
-	(void)conf;
-	return NULL;
+	const struct proto *proto = proto_find(conf);
+
+	return strcmp(proto->name, name) == 0 ? proto : NULL;
 }
 
 void

@@ -15,6 +15,7 @@
 
 struct conf_service;
 struct conn;
+struct http_request;
 struct req;
 enum outcome;
 
@@ -25,6 +26,13 @@ struct proto {
 	 * conn_may_take() says yes. Returns how many bytes it used.
 	 */
 	size_t (*input)(struct conn *conn, const char *data, size_t length);
+	/*
+	 * Whether that request for a service makes a connection of HTTP one of this protocol: 101,
+	 * or the status that it is refused with. Appends fields of the reply; *become is the
+	 * variant. NULL where nothing becomes one.
+	 */
+	unsigned (*upgrade)(const struct conf_service *conf, const struct http_request *request,
+	    const char *data, struct buf *fields, const struct proto **become);
 	/* The client will send no more; this is what is left and no whole message. */
 	void (*end)(struct conn *conn, const char *data, size_t length);
 	/* Writes a reply. False when it cannot be carried; then nothing was written. */
@@ -61,6 +69,9 @@ const struct proto *proto_find(const struct conf_service *conf);
 
 /* What a connection of it may become by an Upgrade of HTTP; NULL for nothing. */
 const struct proto *proto_upgraded(const struct conf_service *conf);
+
+/* The variant of that name, where a connection of the service may speak it; else NULL. */
+const struct proto *proto_named(const struct conf_service *conf, const char *name);
 
 /* Tells the client that what it is in the middle of sending will not be taken. */
 void proto_refuse_rest(struct conn *conn, enum outcome outcome);

@@ -24,6 +24,7 @@
 #define PROTO_HTTP_TAG(status, flags) ((uint32_t)(status) << 16 | (flags))
 #define PROTO_HTTP_VERSION            1  /* of what freeze writes */
 #define PROTO_HTTP_JSON_MAX           80 /* bytes of a refusal in JSON */
+#define PROTO_HTTP_UPGRADE            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 #define PROTO_HTTP_ALLOW              "Allow: GET, HEAD, POST, PUT, OPTIONS\r\n"
 
 /* What a connection keeps while a request is coming. */
@@ -84,18 +85,33 @@ proto_http_flags(const struct http_request *request)
 	       (request->prefers_json ? (unsigned)HTTP_REPLY_JSON : 0u);
 }
 
+/* `fields` are more of the reply's. */
+static void
+proto_http_refuse_with(struct conn *conn, struct service *service, unsigned status, unsigned flags,
+    const struct buf *fields)
+{
+	enum outcome outcome = status == 413   ? OUTCOME_TOO_LARGE
+			       : status == 503 ? OUTCOME_BUSY
+					       : OUTCOME_BAD;
+	struct req *req = req_new_for(conn, service, NULL, 0, PROTO_HTTP_TAG(status, flags));
+
+	if (buf_length(fields) > 0)
+		req->note = mem_strndup(buf_bytes(fields), buf_length(fields));
+	req_fail(req, outcome);
+}
+
 static void
 proto_http_refuse_one(struct conn *conn, unsigned status, unsigned flags)
 {
 	struct proto_http *http = conn->busy->state;
 	struct service *service = conn->service;
-	enum outcome outcome = status == 413 ? OUTCOME_TOO_LARGE : OUTCOME_BAD;
+	struct buf none = {0};
 
 	if (http != NULL) {
 		http->continued = true; /* nobody is told to go on any more */
 		service = http->service != NULL ? http->service : service;
 	}
-	req_fail(req_new_for(conn, service, NULL, 0, PROTO_HTTP_TAG(status, flags)), outcome);
+	proto_http_refuse_with(conn, service, status, flags, &none);
 }
 
 /* What comes behind it has no meaning: this reply is the last. */
@@ -105,6 +121,13 @@ proto_http_refuse_rest(struct conn *conn, unsigned status, unsigned flags)
 	proto_http_refuse_one(conn, status, flags | HTTP_REPLY_CLOSE);
 	proto_http_drop(conn);
 	conn_end_input(conn);
+}
+
+/* Nothing more is taken on it: its service or its worker ends. */
+static bool
+proto_http_ends(const struct conn *conn)
+{
+	return conn->last_look || conn->drain_later;
 }
 
 /* A client that waits for a word before it sends the body gets it when it is its turn. */
@@ -156,6 +179,42 @@ proto_http_route(struct conn *conn, struct proto_http *http, const char *data)
 	return false;
 }
 
+/* What a handshake for a service is answered with; with 101 *become and the fields of the reply. */
+static unsigned
+proto_http_shake(const struct conn *conn, const struct proto_http *http, const char *data,
+    struct buf *fields, const struct proto **become)
+{
+	const struct conf_service *conf = http->service->conf;
+	const struct proto *proto = proto_named(conf, protocol_name(conf->protocol));
+
+	if (proto_http_ends(conn))
+		return 503;
+	/* A reply that is still to come would stand behind the 101. */
+	if (conn->busy->under_way > 0 || !http->request.keeps_alive)
+		return 400;
+	return proto->upgrade(conf, &http->request, data, fields, become);
+}
+
+/* What follows on the connection is no HTTP any more, and another service's. */
+static void
+proto_http_upgrade(struct conn *conn, struct proto_http *http, const char *data)
+{
+	struct service *service = http->service;
+	unsigned flags = proto_http_flags(&http->request);
+	const struct proto *become = NULL;
+	struct buf fields = {0};
+	unsigned status = proto_http_shake(conn, http, data, &fields, &become);
+
+	proto_http_drop(conn);
+	if (status == 101 && !conn_switch(conn, service, become))
+		status = 503;
+	if (status == 101)
+		http_reply_switch(&conn->busy->out, PROTO_HTTP_UPGRADE, &fields);
+	else
+		proto_http_refuse_with(conn, service, status, flags, &fields);
+	buf_free(&fields);
+}
+
 static void
 proto_http_submit(struct conn *conn, struct proto_http *http, const char *data)
 {
@@ -165,6 +224,8 @@ proto_http_submit(struct conn *conn, struct proto_http *http, const char *data)
 
 	if (http->refusal != 0)
 		proto_http_refuse_one(conn, http->refusal, flags);
+	else if (http->service->conf->protocol != PROTOCOL_HTTP)
+		proto_http_upgrade(conn, http, data);
 	else
 		http_ask(conn, http->service, request, data, PROTO_HTTP_TAG(0, flags));
 	if (ends)
@@ -267,7 +328,7 @@ proto_http_write(struct conn *conn, const struct req *req, struct http_reply *re
 	reply->names_server = conf->server_name && !reply->has_server;
 	reply->note = req->note;
 	reply->id = req->id;
-	if (conn->last_look || conn->drain_later)
+	if (proto_http_ends(conn))
 		reply->flags |= HTTP_REPLY_CLOSE;
 	http_reply_write(&conn->busy->out, reply, body, length);
 	proto_http_continue(conn);
@@ -352,6 +413,8 @@ proto_http_refuse(struct conn *conn, const struct req *req, enum outcome outcome
 	}
 	if (status == 503)
 		reply.fields = "Retry-After: 1\r\n";
+	else if (status == 426)
+		reply.fields = PROTO_HTTP_UPGRADE;
 	else if (status == 405)
 		reply.fields = PROTO_HTTP_ALLOW;
 	proto_http_write(conn, req, &reply, text, strlen(text));

@@ -37,7 +37,6 @@ struct service {
 	unsigned index;
 	struct worker *worker;         /* borrows */
 	const struct proto *proto;     /* borrows; what a new connection speaks */
-	const struct proto *upgraded;  /* borrows; what a connection may become; NULL: nothing */
 	const struct handler *handler; /* borrows */
 	struct access *access;         /* owns; NULL without an access log */
 	struct stats_row *stats;       /* borrows; this worker is its only writer */

@@ -304,7 +304,6 @@ worker_open_service(struct worker *worker, unsigned index)
 	service->index = index;
 	service->worker = worker;
 	service->proto = proto_find(service->conf);
-	service->upgraded = proto_upgraded(service->conf);
 	service->handler = handler_find(service->conf->handler);
 	service->stats = stats_row(start->stats[index], start->id);
 	service->access = access_new(service->conf->name, start->access_logs[index]);
