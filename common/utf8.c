@@ -34,24 +34,58 @@ utf8_size(const char *text, size_t length)
 	return size;
 }
 
-bool
-utf8_is_valid(const char *text, size_t length)
+/* The first byte of a character tells how many follow, and what the next one may be. */
+static bool
+utf8_begin(struct utf8 *utf8, unsigned char first)
 {
-	size_t at = 0, size;
+	if (first < 0x80)
+		return true;
+	if (first < 0xc2 || first > 0xf4)
+		return false;
+	utf8->more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
+	/* Neither longer than it need be, nor a surrogate, nor beyond the last one. */
+	utf8->low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+	utf8->high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+	return true;
+}
+
+static bool
+utf8_take(struct utf8 *utf8, unsigned char byte)
+{
+	if (utf8->more == 0)
+		return utf8_begin(utf8, byte);
+	if (byte < utf8->low || byte > utf8->high)
+		return false;
+	utf8->more--;
+	utf8->low = 0x80;
+	utf8->high = 0xbf;
+	return true;
+}
+
+bool
+utf8_feed(struct utf8 *utf8, const char *text, size_t length)
+{
+	size_t at = 0;
 	uint64_t eight;
 
 	while (at < length) {
-		if (at + sizeof(eight) <= length) {
+		if (utf8->more == 0 && at + sizeof(eight) <= length) {
 			memcpy(&eight, text + at, sizeof(eight));
 			if ((eight & UINT64_C(0x8080808080808080)) == 0) {
 				at += sizeof(eight);
 				continue;
 			}
 		}
-		size = utf8_size(text + at, length - at);
-		if (size == 0)
+		if (!utf8_take(utf8, (unsigned char)text[at++]))
 			return false;
-		at += size;
 	}
 	return true;
+}
+
+bool
+utf8_is_valid(const char *text, size_t length)
+{
+	struct utf8 utf8 = {0};
+
+	return utf8_feed(&utf8, text, length) && utf8.more == 0;
 }
