@@ -248,8 +248,14 @@ conn_may_take(const struct conn *conn)
 	if (conn->input_ended || conn->leaving || conn->state != CONN_OPEN)
 		return false;
 	return busy == NULL ||
-	       (busy->under_way < conf->pipeline && buf_length(&busy->out) <= conf->high_water &&
-		   busy->taken < CONN_TAKES);
+	       (busy->under_way < conf->pipeline && (!busy->holds || busy->under_way == 0) &&
+		   buf_length(&busy->out) <= conf->high_water && busy->taken < CONN_TAKES);
+}
+
+void
+conn_hold(struct conn *conn)
+{
+	conn->busy->holds = true;
 }
 
 void

@@ -52,6 +52,7 @@ struct conn_busy {
 	bool scheduled;     /* it is in worker->turn */
 	bool turning;       /* conn_turn() is at work */
 	bool held_back;     /* whole messages may wait in `in` */
+	bool holds;         /* no message is taken before nothing is under way any more */
 	bool write_pending; /* write_event is added */
 };
 
@@ -101,6 +102,8 @@ void conn_free_closed(struct worker *worker);
 
 /* For protocols: whether one more message may be taken now (pipeline, high_water, the turn). */
 bool conn_may_take(const struct conn *conn);
+/* For protocols: the next message is looked at again when all that is under way is answered. */
+void conn_hold(struct conn *conn);
 /* For protocols: no more input will be taken; the connection closes when all is answered. */
 void conn_end_input(struct conn *conn);
 

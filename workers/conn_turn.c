@@ -38,7 +38,10 @@ conn_parse(struct conn *conn)
 {
 	struct conn_busy *busy = conn->busy;
 	unsigned before = busy->under_way;
-	size_t used = conn_feed(conn, buf_bytes(&busy->in), buf_length(&busy->in));
+	size_t used;
+
+	busy->holds = false;
+	used = conn_feed(conn, buf_bytes(&busy->in), buf_length(&busy->in));
 
 	if (conn->state == CONN_CLOSED)
 		return; /* it came out that the client has left: see program_look_at_client() */

@@ -7,6 +7,8 @@
 
 #include "common/kinds.h"
 
+#include <stdbool.h>
+
 struct req;
 struct service;
 
@@ -23,6 +25,8 @@ struct handler {
 	 * it with req_drop(), or lets it end by itself. NULL where handle() always answers at once.
 	 */
 	void (*cancel)(struct req *req);
+	/* It serves HTTP alone, and is told more of each request: see req_web.h. */
+	bool is_web;
 };
 
 const struct handler *handler_find(enum handler_kind kind);

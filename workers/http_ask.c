@@ -7,9 +7,11 @@
 #include "common/mem.h"
 #include "workers/access.h"
 #include "workers/conn.h"
+#include "workers/handler.h"
 #include "workers/http_fields.h"
 #include "workers/http_json.h"
 #include "workers/req.h"
+#include "workers/req_web.h"
 #include "workers/service.h"
 
 #include <stdlib.h>
@@ -100,6 +102,52 @@ http_ask_query(const struct http_asked *asked, uint32_t tag)
 	free(query);
 }
 
+/* What is behind the prefix that led to the service; it begins with a slash, or is empty. */
+static const char *
+http_ask_below(const char *path, const char *prefix)
+{
+	size_t length = strlen(prefix);
+
+	if (*path != '/')
+		return path; /* "*" */
+	return path + length - (prefix[length - 1] == '/');
+}
+
+/* Handlers that serve HTTP alone. */
+static void
+http_ask_web(const struct http_asked *asked, uint32_t tag)
+{
+	const struct http_request *request = asked->request;
+	const char *data = asked->data;
+	char path[REQ_WEB_PATH_MAX + 1];
+	struct req_web web = {.method = request->method,
+	    .is_get = request->is_get,
+	    .is_head = request->is_head,
+	    .is_options = request->is_options,
+	    .target = data + request->path.at,
+	    .target_length = request->path.length,
+	    .query = data + request->query.at,
+	    .query_length = request->query.length,
+	    .request = request,
+	    .data = data};
+	struct req *req;
+
+	if (request->path.length > REQ_WEB_PATH_MAX) {
+		req_fail(http_ask_new(asked, NULL, 0, tag | 414u << 16), OUTCOME_BAD);
+		return;
+	}
+	web.path_length = http_decode(path, web.target, web.target_length, false);
+	path[web.path_length] = '\0';
+	web.path = http_ask_below(path, asked->service->conf->path);
+	web.path_length -= (size_t)(web.path - path);
+	req = request->is_chunked
+		  ? http_ask_new(
+			asked, buf_bytes(&request->chunks), buf_length(&request->chunks), tag)
+		  : http_ask_new(asked, data + request->body.at, request->body.length, tag);
+	req->web = &web;
+	req_start(req);
+}
+
 static void
 http_ask_raw(const struct http_asked *asked, uint32_t tag)
 {
@@ -121,7 +169,7 @@ http_ask_is_ours(const struct http_asked *asked)
 	const struct conf_service *conf = asked->service->conf;
 
 	return asked->request->is_options &&
-	       (conf->message == MESSAGE_RAW ||
+	       ((conf->message == MESSAGE_RAW && !asked->service->handler->is_web) ||
 		   (conf->cors_origins != NULL && http_is_preflight(asked->request, &asked->wish)));
 }
 
@@ -141,6 +189,8 @@ http_ask(struct conn *conn, struct service *service, const struct http_request *
 		req_fail(http_ask_new(&asked, NULL, 0, tag | 400u << 16), OUTCOME_BAD);
 	else if (http_ask_is_ours(&asked))
 		req_reply(http_ask_new(&asked, NULL, 0, tag | 204u << 16), NULL, 0);
+	else if (service->handler->is_web)
+		http_ask_web(&asked, tag);
 	else if (service->conf->message == MESSAGE_JSON)
 		http_ask_json(&asked, tag);
 	else

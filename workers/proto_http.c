@@ -9,11 +9,13 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "workers/conn.h"
+#include "workers/handler.h"
 #include "workers/http.h"
 #include "workers/http_ask.h"
 #include "workers/http_json.h"
 #include "workers/http_reply.h"
 #include "workers/req.h"
+#include "workers/req_web.h"
 #include "workers/route.h"
 #include "workers/service.h"
 
@@ -153,7 +155,8 @@ proto_http_judge(const struct proto_http *http)
 		return 417;
 	if (request->length > http->limits.body)
 		return 413;
-	if (request->is_options || http->service->conf->message == MESSAGE_JSON)
+	if (request->is_options || http->service->conf->message == MESSAGE_JSON ||
+	    http->service->handler->is_web)
 		return 0;
 	return request->is_get || request->is_head || request->is_post || request->is_put ? 0 : 405;
 }
@@ -189,8 +192,7 @@ proto_http_shake(const struct conn *conn, const struct proto_http *http, const c
 
 	if (proto_http_ends(conn))
 		return 503;
-	/* A reply that is still to come would stand behind the 101. */
-	if (conn->busy->under_way > 0 || !http->request.keeps_alive)
+	if (!http->request.keeps_alive)
 		return 400;
 	return proto->upgrade(conf, &http->request, data, fields, become);
 }
@@ -232,6 +234,23 @@ proto_http_submit(struct conn *conn, struct proto_http *http, const char *data)
 		conn_end_input(conn);
 }
 
+/*
+ * Where the answer is more than a message none is ready before it may go out; and what is spoken
+ * changes behind all that was asked before.
+ */
+static bool
+proto_http_must_wait(struct conn *conn, const struct proto_http *http)
+{
+	const struct service *service = http->service;
+
+	if (service == NULL || conn->busy->under_way == 0 ||
+	    (!service->handler->is_web && service->conf->protocol == PROTOCOL_HTTP))
+		return false;
+	proto_http_drop(conn);
+	conn_hold(conn);
+	return true;
+}
+
 /* Takes one request. Returns the bytes that were used, 0 when it is not whole. */
 static size_t
 proto_http_take(struct conn *conn, const char *data, size_t length)
@@ -255,6 +274,8 @@ proto_http_take(struct conn *conn, const char *data, size_t length)
 		    conn, request->status, request->head_told ? proto_http_flags(request) : 0);
 		return length;
 	}
+	if (proto_http_must_wait(conn, http))
+		return 0;
 	used = request->used;
 	proto_http_submit(conn, http, data);
 	if (conn->state == CONN_CLOSED)
@@ -358,6 +379,17 @@ proto_http_answer(struct conn *conn, const struct req *req, const char *data, si
 	return is_good;
 }
 
+/* What a handler of HTTP alone says. */
+static void
+proto_http_reply_web(struct conn *conn, const struct req *req)
+{
+	const struct req_web_answer *answer = req->answer;
+	struct http_reply reply = {
+	    .status = answer->status, .type = answer->type, .fields = answer->fields};
+
+	proto_http_write(conn, req, &reply, answer->body, answer->length);
+}
+
 static bool
 proto_http_reply(struct conn *conn, const struct req *req, const char *data, size_t length)
 {
@@ -367,6 +399,10 @@ proto_http_reply(struct conn *conn, const struct req *req, const char *data, siz
 	struct http_reply reply = {
 	    .status = status != 0 ? status : 200, .type = conf->content_type};
 
+	if (req->answer != NULL) {
+		proto_http_reply_web(conn, req);
+		return true;
+	}
 	if (status == 0 && is_json && conf->handler == HANDLER_PROGRAM)
 		return proto_http_answer(conn, req, data, length);
 	if (is_json)

@@ -23,6 +23,8 @@
 
 struct conn;
 struct link;
+struct req_web;
+struct req_web_answer;
 struct service;
 
 enum outcome {
@@ -60,6 +62,9 @@ struct req {
 	char *id;              /* owns; what the client and the access log call it; NULL: nothing */
 	char *note;            /* owns; the protocol's own, as `tag` */
 	struct deadline limit; /* of the client's own; see req_limit() */
+
+	const struct req_web *web;           /* borrows, during handle(); where that is_web */
+	const struct req_web_answer *answer; /* borrows, while it is written; likewise */
 
 	bool mute; /* nothing is said, whatever its outcome */
 	bool told; /* its outcome was another: its own counts for nothing */
