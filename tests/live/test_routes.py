@@ -1,6 +1,5 @@
 """Several services of HTTP behind one address: who is asked, whose limits hold, what a reload may change."""
 
-import harness
 from harness import echo, pool, program, wait_for
 from test_http import exchange, post, read_reply
 
@@ -73,3 +72,19 @@ def test_a_reload_changes_routes(start):
     daemon.reloaded({"api": {"path": "/v2"}})
     assert exchange(client, get("/api"))[1]["Content-Type"] != "text/api"
     assert exchange(client, get("/v2"))[1]["Content-Type"] == "text/api"
+
+
+def test_a_connection_outlives_its_front(start, tmp_path):
+    """It is nobody's between two requests: the next one goes to whoever is there by then."""
+    shared = {"listen": f"unix:{tmp_path}/web"}
+    daemon = start({"front": web(**shared), "api": web("/api", content_type="text/api", **shared)})
+    client = daemon.connect("front")
+    assert exchange(client, get("/api"))[1]["Content-Type"] == "text/api"
+    client.send(get("/api")[:20])  # in the middle of a request too
+    daemon.reloaded({"front": None})
+    client.send(get("/api")[20:])
+    assert read_reply(client)[1]["Content-Type"] == "text/api"
+    assert exchange(client, get("/"))[0] == 404
+    daemon.reloaded({"other": web("/", content_type="text/other", **shared)})
+    assert exchange(client, get("/"))[1]["Content-Type"] == "text/other"
+    assert daemon.service("other")["counters"]["requests"] == 1
