@@ -76,6 +76,12 @@ struct conf_service {
 	enum message message;
 	char *cors_origins; /* owns; as written; NULL for none */
 
+	/* protocol = websocket */
+	char *origins;          /* owns; as written; NULL: of the same host */
+	char *subprotocols;     /* owns; as written; NULL for none */
+	unsigned deflate;       /* 1: messages may be packed */
+	uint64_t ping_interval; /* 0: never */
+
 	enum handler_kind handler;
 
 	/* handler = program */

@@ -181,8 +181,7 @@ http_make_id(char id[HTTP_ID_MAX + 1])
 
 /* ---- other pages ---- */
 
-/* Whether the list, with blanks or commas between, has that origin. */
-static bool
+bool
 http_has_origin(const char *origins, const char *origin, size_t length)
 {
 	for (const char *at = origins + strspn(origins, ", \t"); *at != '\0';) {
