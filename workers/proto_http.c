@@ -277,6 +277,7 @@ proto_http_take(struct conn *conn, const char *data, size_t length)
 	if (proto_http_must_wait(conn, http))
 		return 0;
 	used = request->used;
+	http->continued = true; /* its reply finds it still here */
 	proto_http_submit(conn, http, data);
 	if (conn->state == CONN_CLOSED)
 		return used;

@@ -106,7 +106,8 @@ def test_expect(start):
     client.send((head % 3).encode())
     assert client.take(25) == b"HTTP/1.1 100 Continue\r\n\r\n"
     assert exchange(client, b"abc")[2] == b"abc"
-    assert exchange(client, (head % 101).encode())[0] == 413
+    assert exchange(client, (head % 3).encode() + b"abc")[2] == b"abc"
+    assert exchange(client, (head % 101).encode())[0] == 413, "and nothing between the two"
     assert client.rest() == b""
     assert exchange(daemon.connect("a"), head.replace("100-", "200-").encode() % 3)[0] == 417
     client = daemon.connect("slow")
