@@ -167,6 +167,32 @@ codec_find_lines(struct codec_lines *lines, const char *data, size_t length, siz
 	return length >= reach ? CODEC_TOO_LARGE : CODEC_MORE;
 }
 
+enum codec_found
+codec_find_next_line(struct codec_lines *lines, const char *data, size_t length, size_t max,
+    struct codec_message *message)
+{
+	size_t reach = codec_lines_reach(lines, max) - lines->taken;
+	size_t until = length < reach ? length : reach;
+	const char *lf = NULL;
+
+	if (lines->scanned < until)
+		lf = memchr(data + lines->scanned, '\n', until - lines->scanned);
+	lines->scanned = lf != NULL ? 0 : until;
+	if (lf == NULL)
+		return length >= reach ? CODEC_TOO_LARGE : CODEC_MORE;
+	*message = (struct codec_message){.used = (size_t)(lf - data) + 1};
+	if (codec_lines_is_end(lines, data, message->used - 1)) {
+		lines->taken = 0;
+		return CODEC_MESSAGE;
+	}
+	if (lines->taken + codec_lines_content(data, message->used) > max)
+		return CODEC_TOO_LARGE;
+	message->data = data;
+	message->length = message->used;
+	lines->taken += message->used;
+	return CODEC_MESSAGE;
+}
+
 bool
 codec_can_carry(enum codec codec, const char *data, size_t length)
 {

@@ -47,6 +47,7 @@ struct codec_lines {
 	const char *end; /* borrows; the line that ends a message, without its LF */
 	size_t end_length;
 	size_t scanned, line; /* bytes that were looked at; where the last line in them begins */
+	size_t taken;         /* bytes of lines that codec_find_next_line() has found before */
 };
 
 /*
@@ -56,6 +57,13 @@ struct codec_lines {
  * sets them so).
  */
 enum codec_found codec_find_lines(struct codec_lines *lines, const char *data, size_t length,
+    size_t max, struct codec_message *message);
+
+/*
+ * The same line by line: each one of the message with its LF, then one with `data` NULL, which ends
+ * the message. Of that, too, `max` counts all but the last LF and a CR before it.
+ */
+enum codec_found codec_find_next_line(struct codec_lines *lines, const char *data, size_t length,
     size_t max, struct codec_message *message);
 
 /*

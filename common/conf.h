@@ -98,6 +98,7 @@ struct conf_service {
 	struct conf_rlimit limits[CONF_LIMIT_COUNT];
 	unsigned discipline; /* 0 = strict, the only one so far */
 	enum codec framing;
+	unsigned stream;        /* 1: what the program says goes out line by line */
 	char *reply_end_text;   /* owns; as written */
 	char *reply_end;        /* owns; without quotes; NULL where a reply is one message */
 	unsigned instances_min; /* resolved: never 0 for a program */

@@ -114,6 +114,22 @@ conf_check_reply_end(struct conf_build *build, unsigned section)
 		    "is for framing line alone; a frame can hold many lines as it is");
 }
 
+/* A reply that has begun to go out cannot be given a status or fields any more. */
+static void
+conf_check_stream(struct conf_build *build, unsigned section)
+{
+	const struct option *option = option_find(OPTION_SERVICE, "stream");
+	const struct conf_service *service = conf_check_service(build, section);
+
+	if (!service->stream || !option_is_for(option, service->protocol, service->handler))
+		return;
+	if (!conf_is_given(build->conf, section, "reply_end"))
+		conf_build_refuse(build, section, option,
+		    "needs reply_end: how else would it be known where a reply ends");
+	else if (service->message == MESSAGE_JSON)
+		conf_build_refuse(build, section, option, "is for message raw alone");
+}
+
 static void
 conf_check_program(struct conf_build *build, unsigned section)
 {
@@ -125,6 +141,7 @@ conf_check_program(struct conf_build *build, unsigned section)
 			? "handler program needs a command: hostlerd run ... -- COMMAND"
 			: "command is missing; handler program needs it");
 	conf_check_reply_end(build, section);
+	conf_check_stream(build, section);
 	conf_program(build, section);
 	conf_user(build, section);
 }

@@ -260,6 +260,10 @@ static const struct option option_table[] = {
 		"is the lines in front of it, none or many. May stand in quotes: '' is the empty "
 		"line. A client of protocol line is sent this line too, behind every reply and "
 		"every error; others get the lines without it."},
+    {SERVICE("stream", stream), CHOICE(option_answers), .fallback = "no",
+	.flags = OPTION_PROGRAM | OPTION_HTTP | OPTION_LIMIT,
+	.help = "With yes each line of a reply goes out as soon as it is there, as a chunk; for "
+		"reply_end and message raw."},
     {SERVICE("instances", instances_min), RANGE(CONF_INSTANCES_MAX),
 	.flags = OPTION_PROGRAM | OPTION_LIMIT, .fallback = "auto",
 	.help = "How many processes of the program are kept ready; auto is one for each CPU. With "

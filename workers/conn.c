@@ -288,6 +288,18 @@ conn_switch(struct conn *conn, struct service *service, const struct proto *prot
 	return true;
 }
 
+void
+conn_cut(struct conn *conn, bool reset)
+{
+	struct linger none = {.l_onoff = 1, .l_linger = 0};
+
+	if (reset)
+		(void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+	conn->cut = true;
+	conn->input_ended = true;
+	conn_schedule(conn);
+}
+
 /* Its client is owed one more message: the first, or the rest of one. */
 static bool
 conn_may_finish(struct conn *conn)

@@ -80,6 +80,7 @@ struct conn {
 	bool linger : 1;      /* the client may still be sending when we close */
 	bool leaving : 1;  /* it moves as soon as nothing is under way; no more is taken before */
 	bool stays : 1;    /* nobody else can have it */
+	bool cut : 1;      /* a reply broke off: it closes in its turn, and no more is said */
 	bool said_bye : 1; /* proto->bye() was called */
 };
 
@@ -112,6 +113,13 @@ void conn_end_input(struct conn *conn);
  * False, and nothing has changed, where the service has no place for it.
  */
 bool conn_switch(struct conn *conn, struct service *service, const struct proto *proto);
+
+/*
+ * For protocols: a reply of which some was written already will never be whole. What was written
+ * may still reach the client, unless there is to be a `reset`, for who would take the end of the
+ * connection for that of the reply.
+ */
+void conn_cut(struct conn *conn, bool reset);
 
 /*
  * Answer what is there, then close. `patiently`: who has just connected may still ask once, and an

@@ -304,6 +304,11 @@ conn_turn_open(struct conn *conn)
 	struct conn_busy *busy = conn->busy;
 
 	conn_take_input(conn);
+	if (conn->cut) {
+		conn_write(conn);
+		conn_close(conn, "a reply broke off");
+		return;
+	}
 	if (conn->drain_later && conn->was_asked)
 		conn_drain(conn, false);
 	else if (conn->stays && !conn->drain_later && conn->service->worker->draining)

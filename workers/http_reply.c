@@ -104,7 +104,9 @@ http_reply_write(struct buf *out, const struct http_reply *reply, const char *bo
 		at = http_reply_add(at, reply->type);
 		at = http_reply_add(at, "\r\n");
 	}
-	if (has_length) {
+	if (reply->in_parts && !(reply->flags & HTTP_REPLY_KEEP_10)) {
+		at = http_reply_add(at, "Transfer-Encoding: chunked\r\n");
+	} else if (has_length && !reply->in_parts) {
 		at = http_reply_add(at, "Content-Length: ");
 		at = http_reply_number(at, length);
 		at = http_reply_add(at, "\r\n");
@@ -128,6 +130,22 @@ http_reply_write(struct buf *out, const struct http_reply *reply, const char *bo
 		at += length;
 	}
 	buf_added(out, (size_t)(at - start));
+}
+
+void
+http_reply_part(struct buf *out, unsigned flags, const char *data, size_t length)
+{
+	char line[2 + sizeof(length) * 2 + 2 + 1];
+
+	if (flags & HTTP_REPLY_NO_BODY)
+		return;
+	if (flags & HTTP_REPLY_KEEP_10) {
+		buf_append(out, data, length);
+		return;
+	}
+	buf_append(out, line, (size_t)snprintf(line, sizeof(line), "%zx\r\n", length));
+	buf_append(out, data, length);
+	buf_append(out, "\r\n", 2);
 }
 
 const char *

@@ -28,15 +28,21 @@ struct http_reply {
 	const char *id;     /* X-Request-Id; NULL for none */
 	bool names_server;  /* says who made it */
 	bool has_server;    /* `fields` say it */
+	bool in_parts;      /* how long its body is nobody knows yet */
 };
 
 #define HTTP_CONTINUE "HTTP/1.1 100 Continue\r\n\r\n"
 
 /* Appends a 101 with these fields: what it switches to, and what that has to say. */
 void http_reply_switch(struct buf *out, const char *upgrade, const struct buf *fields);
-/* Appends the whole reply. */
+/* Appends the whole reply; of one that comes in parts the head alone. */
 void http_reply_write(
     struct buf *out, const struct http_reply *reply, const char *body, size_t length);
+/*
+ * Some of a body whose length is not known, and, with no bytes, its end: chunks, or for HTTP/1.0
+ * the bytes as they are. `flags` as in its head.
+ */
+void http_reply_part(struct buf *out, unsigned flags, const char *data, size_t length);
 /* "Date: Sun, 06 Nov 1994 08:49:37 GMT\r\n" of now; RFC 9110, 5.6.7. */
 const char *http_reply_date(void);
 

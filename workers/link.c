@@ -247,7 +247,7 @@ link_is_mute(const struct link *link, uint64_t now, uint64_t time)
 
 /* ---- listening ---- */
 
-/* One whole reply. Returns false when the lease ended over it. */
+/* One whole reply, or a line of one. Returns false when the lease ended over it. */
 static bool
 link_take_reply(struct link *link, const struct codec_message *reply)
 {
@@ -256,6 +256,11 @@ link_take_reply(struct link *link, const struct codec_message *reply)
 	if (req->end > link->written) {
 		link->hooks->on_broken(link, POOL_REASON_EARLY);
 		return false;
+	}
+	if (reply->data != NULL && link->program->service->conf->stream) {
+		link->answered = true;
+		link->hooks->on_part(link, req, reply->data, reply->length);
+		return true;
 	}
 	TAILQ_REMOVE(&link->reqs, req, in_handler);
 	link->inside--;
@@ -271,6 +276,8 @@ link_find_reply(struct link *link, const char *data, size_t length, struct codec
 {
 	const struct conf_service *conf = link->program->service->conf;
 
+	if (conf->stream)
+		return codec_find_next_line(&link->lines, data, length, conf->max_message, reply);
 	if (link->lines.end != NULL)
 		return codec_find_lines(&link->lines, data, length, conf->max_message, reply);
 	return codec_find(conf->framing, data, length, conf->max_message, &link->scanned, reply);

@@ -54,6 +54,8 @@ struct link {
 struct link_hooks {
 	/* The oldest request was answered; called before the lease may be passed on. */
 	void (*on_reply)(struct link *link, struct req *req, const char *data, size_t length);
+	/* Lines of its reply, each with its LF, where conf->stream says so; may come often. */
+	void (*on_part)(struct link *link, struct req *req, const char *data, size_t length);
 	/* So many replies were read at once; the instance took from `least` to `most` ns for them.
 	 */
 	void (*on_replies)(struct link *link, uint64_t least, uint64_t most, unsigned replies);

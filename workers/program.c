@@ -269,6 +269,13 @@ program_on_reply(struct link *link, struct req *req, const char *data, size_t le
 	req_reply(req, data, length);
 }
 
+static void
+program_on_part(struct link *link, struct req *req, const char *data, size_t length)
+{
+	(void)link;
+	req_part(req, data, length);
+}
+
 /* The lease is passed on, perhaps to this worker's next request. */
 static void
 program_on_quiet(struct link *link)
@@ -327,6 +334,7 @@ program_break(struct link *link, enum pool_reason reason)
 
 static const struct link_hooks program_link_hooks = {
     .on_reply = program_on_reply,
+    .on_part = program_on_part,
     .on_replies = program_on_replies,
     .on_quiet = program_on_quiet,
     .on_broken = program_break,

@@ -37,6 +37,11 @@ struct proto {
 	void (*end)(struct conn *conn, const char *data, size_t length);
 	/* Writes a reply. False when it cannot be carried; then nothing was written. */
 	bool (*reply)(struct conn *conn, const struct req *req, const char *data, size_t length);
+	/*
+	 * Writes some of a reply; req->said tells whether it is the first. Then reply() is its end,
+	 * without data, and refuse() tells that there is none. NULL where replies come whole.
+	 */
+	void (*part)(struct conn *conn, const struct req *req, const char *data, size_t length);
 	/* Says why there is no reply, in the protocol's own tongue. */
 	void (*refuse)(struct conn *conn, const struct req *req, enum outcome outcome);
 	/*

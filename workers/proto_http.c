@@ -1,33 +1,26 @@
 /*
  * http: HTTP/1.1 in front of any handler. What a request is stands in http.c, what the handler is
- * asked in http_ask.c; here replies and refusals become HTTP.
- *
- * The request's tag: how its reply is to be written, and for a refusal of our own the status.
+ * asked in http_ask.c, how replies and refusals become HTTP in http_say.c; here connections become
+ * requests.
  */
 #include "workers/proto.h"
 
-#include "common/log.h"
 #include "common/mem.h"
 #include "workers/conn.h"
 #include "workers/handler.h"
 #include "workers/http.h"
 #include "workers/http_ask.h"
-#include "workers/http_json.h"
 #include "workers/http_reply.h"
+#include "workers/http_say.h"
 #include "workers/req.h"
 #include "workers/req_web.h"
 #include "workers/route.h"
 #include "workers/service.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define PROTO_HTTP_TAG(status, flags) ((uint32_t)(status) << 16 | (flags))
-#define PROTO_HTTP_VERSION            1  /* of what freeze writes */
-#define PROTO_HTTP_JSON_MAX           80 /* bytes of a refusal in JSON */
-#define PROTO_HTTP_UPGRADE            "Upgrade: websocket\r\nConnection: Upgrade\r\n"
-#define PROTO_HTTP_ALLOW              "Allow: GET, HEAD, POST, PUT, OPTIONS\r\n"
+#define PROTO_HTTP_VERSION 1 /* of what freeze writes */
 
 /* What a connection keeps while a request is coming. */
 struct proto_http {
@@ -95,7 +88,7 @@ proto_http_refuse_with(struct conn *conn, struct service *service, unsigned stat
 	enum outcome outcome = status == 413   ? OUTCOME_TOO_LARGE
 			       : status == 503 ? OUTCOME_BUSY
 					       : OUTCOME_BAD;
-	struct req *req = req_new_for(conn, service, NULL, 0, PROTO_HTTP_TAG(status, flags));
+	struct req *req = req_new_for(conn, service, NULL, 0, HTTP_SAY_TAG(status, flags));
 
 	if (buf_length(fields) > 0)
 		req->note = mem_strndup(buf_bytes(fields), buf_length(fields));
@@ -125,13 +118,6 @@ proto_http_refuse_rest(struct conn *conn, unsigned status, unsigned flags)
 	conn_end_input(conn);
 }
 
-/* Nothing more is taken on it: its service or its worker ends. */
-static bool
-proto_http_ends(const struct conn *conn)
-{
-	return conn->last_look || conn->drain_later;
-}
-
 /* A client that waits for a word before it sends the body gets it when it is its turn. */
 static void
 proto_http_continue(struct conn *conn)
@@ -139,7 +125,7 @@ proto_http_continue(struct conn *conn)
 	struct proto_http *http = conn->busy->state;
 
 	if (http == NULL || !http->request.head_told || !http->request.expects || http->continued ||
-	    conn->busy->under_way > 0)
+	    conn->busy->under_way > 0 || conn->cut)
 		return;
 	buf_append(&conn->busy->out, HTTP_CONTINUE, strlen(HTTP_CONTINUE));
 	http->continued = true;
@@ -190,7 +176,7 @@ proto_http_shake(const struct conn *conn, const struct proto_http *http, const c
 	const struct conf_service *conf = http->service->conf;
 	const struct proto *proto = proto_named(conf, protocol_name(conf->protocol));
 
-	if (proto_http_ends(conn))
+	if (http_say_is_last(conn))
 		return 503;
 	if (!http->request.keeps_alive)
 		return 400;
@@ -211,7 +197,7 @@ proto_http_upgrade(struct conn *conn, struct proto_http *http, const char *data)
 	if (status == 101 && !conn_switch(conn, service, become))
 		status = 503;
 	if (status == 101)
-		http_reply_switch(&conn->busy->out, PROTO_HTTP_UPGRADE, &fields);
+		http_reply_switch(&conn->busy->out, HTTP_UPGRADE, &fields);
 	else
 		proto_http_refuse_with(conn, service, status, flags, &fields);
 	buf_free(&fields);
@@ -221,15 +207,21 @@ static void
 proto_http_submit(struct conn *conn, struct proto_http *http, const char *data)
 {
 	struct http_request *request = &http->request;
-	unsigned flags = proto_http_flags(request);
-	bool ends = !request->keeps_alive;
+	unsigned flags;
+	bool ends;
+
+	/* The end of the connection may have to be that of the reply. */
+	if (request->minor == 0 && http->service != NULL && http->service->conf->stream)
+		request->keeps_alive = false;
+	flags = proto_http_flags(request);
+	ends = !request->keeps_alive;
 
 	if (http->refusal != 0)
 		proto_http_refuse_one(conn, http->refusal, flags);
 	else if (http->service->conf->protocol != PROTOCOL_HTTP)
 		proto_http_upgrade(conn, http, data);
 	else
-		http_ask(conn, http->service, request, data, PROTO_HTTP_TAG(0, flags));
+		http_ask(conn, http->service, request, data, HTTP_SAY_TAG(0, flags));
 	if (ends)
 		conn_end_input(conn);
 }
@@ -335,126 +327,26 @@ proto_http_peek(const char *data, size_t length)
 {
 	(void)data;
 	(void)length;
-	return PROTO_HTTP_TAG(408, HTTP_REPLY_CLOSE);
+	return HTTP_SAY_TAG(408, HTTP_REPLY_CLOSE);
 }
 
 /* ---- replies ---- */
 
-static void
-proto_http_write(struct conn *conn, const struct req *req, struct http_reply *reply,
-    const char *body, size_t length)
-{
-	const struct conf_service *conf = req->service->conf;
-
-	reply->flags = req->tag & UINT16_MAX;
-	reply->names_server = conf->server_name && !reply->has_server;
-	reply->note = req->note;
-	reply->id = req->id;
-	if (proto_http_ends(conn))
-		reply->flags |= HTTP_REPLY_CLOSE;
-	http_reply_write(&conn->busy->out, reply, body, length);
-	proto_http_continue(conn);
-}
-
-/* What a program says in message = json. */
-static bool
-proto_http_answer(struct conn *conn, const struct req *req, const char *data, size_t length)
-{
-	const struct conf_service *conf = req->service->conf;
-	struct http_answer answer;
-	char why[HTTP_ANSWER_WHY_MAX];
-	bool is_good = http_answer_read(&answer, data, length, conf->cors_origins != NULL, why);
-
-	if (is_good) {
-		struct http_reply reply = {.status = answer.status,
-		    .type = answer.type != NULL ? answer.type : conf->content_type,
-		    .fields = buf_bytes(&answer.fields),
-		    .has_server = answer.names_server};
-
-		proto_http_write(conn, req, &reply, answer.body, answer.length);
-	} else {
-		log_warnx("service %s: a reply of instance %u (pid %u) cannot be sent on: %s",
-		    conf->name, req->slot, req->pid, why);
-	}
-	http_answer_free(&answer);
-	return is_good;
-}
-
-/* What a handler of HTTP alone says. */
-static void
-proto_http_reply_web(struct conn *conn, const struct req *req)
-{
-	const struct req_web_answer *answer = req->answer;
-	struct http_reply reply = {
-	    .status = answer->status, .type = answer->type, .fields = answer->fields};
-
-	proto_http_write(conn, req, &reply, answer->body, answer->length);
-}
-
 static bool
 proto_http_reply(struct conn *conn, const struct req *req, const char *data, size_t length)
 {
-	const struct conf_service *conf = req->service->conf;
-	unsigned status = req->tag >> 16; /* of our own */
-	bool is_json = conf->message == MESSAGE_JSON;
-	struct http_reply reply = {
-	    .status = status != 0 ? status : 200, .type = conf->content_type};
+	bool is_good = http_say_reply(conn, req, data, length);
 
-	if (req->answer != NULL) {
-		proto_http_reply_web(conn, req);
-		return true;
-	}
-	if (status == 0 && is_json && conf->handler == HANDLER_PROGRAM)
-		return proto_http_answer(conn, req, data, length);
-	if (is_json)
-		reply.type = "application/json"; /* it is what the handler was asked */
-	else if (status == 204)
-		reply.fields = PROTO_HTTP_ALLOW;
-	proto_http_write(conn, req, &reply, data, length);
-	return true;
-}
-
-static unsigned
-proto_http_status(const struct req *req, enum outcome outcome)
-{
-	unsigned status = req->tag >> 16;
-
-	if (status != 0)
-		return status;
-	switch (outcome) {
-	case OUTCOME_BUSY:
-		return 503;
-	case OUTCOME_TIMEOUT:
-		return 504;
-	case OUTCOME_TOO_LARGE:
-		return 413;
-	case OUTCOME_BAD:
-		return req->granted == 0 ? 400 : 502;
-	default:
-		return 502;
-	}
+	if (is_good)
+		proto_http_continue(conn);
+	return is_good;
 }
 
 static void
 proto_http_refuse(struct conn *conn, const struct req *req, enum outcome outcome)
 {
-	unsigned status = proto_http_status(req, outcome);
-	struct http_reply reply = {.status = status, .type = "text/plain; charset=utf-8"};
-	const char *text = http_reply_text(status);
-	char json[PROTO_HTTP_JSON_MAX];
-
-	if (req->tag & HTTP_REPLY_JSON) {
-		snprintf(json, sizeof(json), "{\"status\":%u,\"error\":\"%s\"}", status, text);
-		reply.type = "application/json";
-		text = json;
-	}
-	if (status == 503)
-		reply.fields = "Retry-After: 1\r\n";
-	else if (status == 426)
-		reply.fields = PROTO_HTTP_UPGRADE;
-	else if (status == 405)
-		reply.fields = PROTO_HTTP_ALLOW;
-	proto_http_write(conn, req, &reply, text, strlen(text));
+	http_say_refusal(conn, req, outcome);
+	proto_http_continue(conn);
 }
 
 /* ---- moving ---- */
@@ -485,6 +377,7 @@ const struct proto proto_http = {
     .input = proto_http_input,
     .end = proto_http_end,
     .reply = proto_http_reply,
+    .part = http_say_part,
     .blames = true,
     .refuse = proto_http_refuse,
     .peek = proto_http_peek,

@@ -126,6 +126,7 @@ req_free(struct req *req)
 	if (req->kept != req->small)
 		free(req->kept);
 	free(req->reply);
+	buf_free(&req->parts);
 	free(req->client);
 	free(req->id);
 	free(req->note);
@@ -166,6 +167,35 @@ req_keep(struct req *req)
 	req->data = req->kept;
 }
 
+/* It is its turn: hands what there is of its reply to the protocol. */
+static void
+req_say_parts(struct req *req)
+{
+	size_t length = buf_length(&req->parts);
+
+	if (length == 0)
+		return;
+	req->conn->proto->part(req->conn, req, buf_bytes(&req->parts), length);
+	req->said += length;
+	buf_free(&req->parts);
+}
+
+void
+req_part(struct req *req, const char *data, size_t length)
+{
+	struct conn *conn = req->conn;
+
+	if (conn == NULL || conn->cut)
+		return;
+	if (TAILQ_FIRST(&conn->busy->reqs) != req) {
+		buf_append(&req->parts, data, length);
+		return;
+	}
+	conn->proto->part(conn, req, data, length);
+	req->said += length;
+	conn_schedule(conn);
+}
+
 /* Hands an outcome to the protocol and frees the request. */
 static void
 req_deliver(struct req *req, const char *data, size_t length)
@@ -175,15 +205,18 @@ req_deliver(struct req *req, const char *data, size_t length)
 
 	TAILQ_REMOVE(&conn->busy->reqs, req, in_conn);
 	conn->busy->under_way--;
-	if (req->outcome == OUTCOME_REPLY && !proto->reply(conn, req, data, length))
-		req->outcome = proto->blames ? OUTCOME_FAILED : OUTCOME_BAD;
+	if (req->outcome == OUTCOME_REPLY) {
+		req_say_parts(req);
+		if (!proto->reply(conn, req, data, length))
+			req->outcome = proto->blames ? OUTCOME_FAILED : OUTCOME_BAD;
+	}
 	if (outcome_text(req->outcome) != NULL && !req->mute) {
 		proto->refuse(conn, req, req->outcome);
-		length = strlen(outcome_text(req->outcome));
+		length = req->said == 0 ? strlen(outcome_text(req->outcome)) : 0;
 	}
 	req_count(req, req_counter(req->outcome));
 	if (req->service->access != NULL)
-		access_note(req->service->access, req, req->outcome, length);
+		access_note(req->service->access, req, req->outcome, req->said + length);
 	req_free(req);
 }
 
@@ -203,6 +236,8 @@ req_finish(struct req *req, enum outcome outcome, const char *data, size_t lengt
 		return;
 	}
 	conn_schedule(conn);
+	if (conn->cut)
+		return; /* nothing is said any more */
 	if (TAILQ_FIRST(&conn->busy->reqs) != req && !conn->proto->any_order) {
 		if (outcome == OUTCOME_REPLY && data != NULL) {
 			req->reply = mem_alloc(1, length + 1);
@@ -213,8 +248,13 @@ req_finish(struct req *req, enum outcome outcome, const char *data, size_t lengt
 		return;
 	}
 	req_deliver(req, data, length);
-	while ((req = TAILQ_FIRST(&conn->busy->reqs)) != NULL && req->outcome != OUTCOME_PENDING)
+	while ((req = TAILQ_FIRST(&conn->busy->reqs)) != NULL && !conn->cut) {
+		if (req->outcome == OUTCOME_PENDING) {
+			req_say_parts(req);
+			return;
+		}
 		req_deliver(req, req->reply, req->reply_length);
+	}
 }
 
 void
@@ -270,6 +310,7 @@ req_replace(struct req *req)
 	other->slot = req->slot;
 	other->pid = req->pid;
 	other->mute = req->mute;
+	other->said = req->said;
 	req->id = req->note = NULL;
 	req->conn = NULL;
 	req->told = true;

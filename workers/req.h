@@ -13,6 +13,7 @@
 #ifndef WORKERS_REQ_H
 #define WORKERS_REQ_H
 
+#include "common/buf.h"
 #include "ipc/pool.h"
 #include "workers/deadline.h"
 
@@ -57,6 +58,8 @@ struct req {
 	uint64_t ended;   /* when its outcome was known */
 	char *reply;      /* owns; an outcome that waits for earlier requests of its client */
 	size_t reply_length;
+	struct buf parts; /* owns; of a reply that comes in parts: those that wait likewise */
+	size_t said;      /* bytes of the others, which the protocol has */
 
 	char *client;          /* owns; for the access log, once the client has left */
 	char *id;              /* owns; what the client and the access log call it; NULL: nothing */
@@ -104,6 +107,11 @@ void req_start(struct req *req);
 /* What comes due on service->limits. */
 void req_on_limit(struct deadline *deadline);
 
+/*
+ * For handlers: some of the reply, which goes out as soon as it is the client's turn. Only for a
+ * protocol with part(); then req_reply() tells that it was all, and its `data` is NULL.
+ */
+void req_part(struct req *req, const char *data, size_t length);
 /*
  * For handlers: each ends the request; it must not be touched afterwards. `data` NULL is a reply of
  * several lines that has not even one, as opposed to one empty line.

@@ -291,6 +291,52 @@ START_TEST(several_byte_by_byte)
 }
 END_TEST
 
+/* The same messages, a line each time, coming in pieces of `step` bytes. */
+static void
+several_try_lines(const struct several_case *c, size_t step)
+{
+	struct codec_lines lines = {.end = c->end, .end_length = strlen(c->end)};
+	struct codec_message all = {.data = NULL}, message = {.data = NULL};
+	size_t length = strlen(c->input), there = 0;
+	enum codec_found found;
+
+	for (;;) {
+		size_t rest = there - all.used;
+		char *exact = malloc(rest ? rest : 1);
+
+		memcpy(exact, c->input + all.used, rest);
+		found = codec_find_next_line(&lines, exact, rest, MAX, &message);
+		if (found == CODEC_MESSAGE && message.data != NULL) {
+			ck_assert_ptr_eq(message.data, exact);
+			ck_assert_uint_eq(message.length, message.used);
+			all.data = c->input;
+		}
+		free(exact);
+		if (found == CODEC_TOO_LARGE || (found == CODEC_MORE && there == length))
+			break;
+		if (found == CODEC_MESSAGE) {
+			all.length = all.used; /* in front of this line */
+			all.used += message.used;
+			if (message.data == NULL)
+				break;
+		} else {
+			there = length - there < step ? length : there + step;
+		}
+	}
+	/* The last line end is not counted among the bytes of the message. */
+	if (all.data != NULL && all.length > 0)
+		all.length -= all.length > 1 && c->input[all.length - 2] == '\r' ? 2 : 1;
+	several_expect(c, found, &all);
+	ck_assert(found != CODEC_MESSAGE || (lines.scanned == 0 && lines.taken == 0));
+}
+
+START_TEST(several_line_by_line)
+{
+	several_try_lines(&several_cases[_i], SIZE_MAX / 2);
+	several_try_lines(&several_cases[_i], 1);
+}
+END_TEST
+
 START_TEST(several_any_length_allowed)
 {
 	struct codec_lines lines = {.end = "END", .end_length = 3};
@@ -351,6 +397,7 @@ main(void)
 	suite_add_tcase(suite, line);
 	tcase_add_loop_test(several, several_whole, 0, SEVERAL_CASES);
 	tcase_add_loop_test(several, several_byte_by_byte, 0, SEVERAL_CASES);
+	tcase_add_loop_test(several, several_line_by_line, 0, SEVERAL_CASES);
 	tcase_add_test(several, several_any_length_allowed);
 	suite_add_tcase(suite, several);
 	tcase_add_test(frame, frame_rules);

@@ -209,6 +209,12 @@ static const struct {
      "reply_end=END\n",
 	"t.conf:7: [service a] reply_end: is for framing line alone; a frame can hold many lines "
 	"as it is\n"},
+    {"[service a]\nlisten=80\nprotocol=http\nhandler=program\ncommand=sh\nstream=yes\n",
+	"t.conf:6: [service a] stream: needs reply_end: how else would it be known where a reply "
+	"ends\n"},
+    {"[service a]\nlisten=80\nprotocol=http\nhandler=program\ncommand=sh\nstream=yes\n"
+     "reply_end=.\nmessage=json\n",
+	"t.conf:6: [service a] stream: is for message raw alone\n"},
     {"[service a]\nlisten=80\nprotocol=line\nhandler=program\ncommand=sh\nreply_end=\n",
 	"t.conf:6: [service a] reply_end: there is no value: expects a value, such as END\n"},
     {"[service a]\nlisten=80\nprotocol=line\nhandler=program\n",

@@ -223,6 +223,49 @@ seat_answer(void)
 	return true;
 }
 
+static struct req *
+seat_oldest(void)
+{
+	struct req *req = TAILQ_FIRST(&seat_held);
+
+	seat_must(req != NULL, "one waits");
+	return req;
+}
+
+void
+seat_part(const char *text)
+{
+	req_part(seat_oldest(), text, strlen(text));
+}
+
+void
+seat_whole(void)
+{
+	struct req *req = seat_oldest();
+
+	TAILQ_REMOVE(&seat_held, req, in_handler);
+	req_reply(req, NULL, 0);
+}
+
+struct req *
+seat_take_newest(void)
+{
+	struct req *req = TAILQ_LAST(&seat_held, req_list);
+
+	seat_must(req != NULL, "one waits");
+	TAILQ_REMOVE(&seat_held, req, in_handler);
+	return req;
+}
+
+void
+seat_fail(enum outcome outcome)
+{
+	struct req *req = seat_oldest();
+
+	TAILQ_REMOVE(&seat_held, req, in_handler);
+	req_fail(req, outcome);
+}
+
 /* ---- moving ---- */
 
 void

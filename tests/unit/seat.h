@@ -55,6 +55,13 @@ void seat_hold(struct seat *seat, unsigned service);
 /* The oldest that waits of all is answered with what it said; false when there is none. */
 bool seat_answer(void);
 
+/* The oldest that waits is given some of its reply, its last word, or none. */
+void seat_part(const char *text);
+void seat_whole(void);
+void seat_fail(enum outcome outcome);
+/* The newest that waits is the caller's now. */
+struct req *seat_take_newest(void);
+
 /* Orders a move. */
 void seat_move(struct seat *giver, struct seat *taker, uint64_t most);
 /* Whether the giver has said that it is done since; then *given is what it said. */

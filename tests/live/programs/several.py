@@ -36,6 +36,12 @@ def act(deed, text):
         say(unescape(text)[:int(count)])
         time.sleep(float(seconds))
         say(unescape(text)[int(count):])
+    elif deed == b"until":  # the first of two before, the second after there is such a file
+        path, before, after = text.split(b" ", 2)
+        say(unescape(before))
+        while not os.path.exists(path):
+            time.sleep(0.01)
+        say(unescape(after))
     elif deed == b"hang":  # these bytes, then nothing for ever
         say(unescape(text))
         time.sleep(3600)
