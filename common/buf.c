@@ -13,22 +13,38 @@
 #include <string.h>
 
 #define BUF_FIRST 256 /* bytes of the smallest allocation */
+#define BUF_SIZES 3   /* so many sizes, each twice the one before, are kept for the next queues: */
 #ifdef __SANITIZE_ADDRESS__
 #define BUF_SPARE 1 /* it sees who uses one for too long only if they are really freed */
 #else
-#define BUF_SPARE 64 /* of these are kept for the next ones: most queues live for a moment */
+#define BUF_SPARE 64 /* most of these live for a moment; so many of each size */
 #endif
 
-static char *buf_spare[BUF_SPARE];
-static unsigned buf_spares;
+struct buf_shelf {
+	char *data[BUF_SPARE]; /* owns */
+	unsigned count;
+};
+
+static struct buf_shelf buf_shelves[BUF_SIZES];
+
+/* Where memory of that size is kept; NULL where it is not. */
+static struct buf_shelf *
+buf_find_shelf(size_t capacity)
+{
+	for (unsigned i = 0; i < BUF_SIZES; i++)
+		if (capacity == (size_t)BUF_FIRST << i)
+			return &buf_shelves[i];
+	return NULL;
+}
 
 static char *
 buf_alloc(size_t capacity)
 {
+	struct buf_shelf *shelf = buf_find_shelf(capacity);
 	char *data;
 
-	if (capacity == BUF_FIRST && buf_spares > 0)
-		return buf_spare[--buf_spares];
+	if (shelf != NULL && shelf->count > 0)
+		return shelf->data[--shelf->count];
 	data = malloc(capacity);
 	if (data == NULL)
 		fatal("cannot allocate a buffer of %zu bytes", capacity);
@@ -38,8 +54,10 @@ buf_alloc(size_t capacity)
 static void
 buf_release(struct buf *b)
 {
-	if (b->capacity == BUF_FIRST && buf_spares < BUF_SPARE)
-		buf_spare[buf_spares++] = b->data;
+	struct buf_shelf *shelf = buf_find_shelf(b->capacity);
+
+	if (shelf != NULL && shelf->count < BUF_SPARE)
+		shelf->data[shelf->count++] = b->data;
 	else
 		free(b->data);
 }

@@ -31,13 +31,18 @@ http_reply_date(void)
 	return line;
 }
 
-static char *
-http_reply_add(char *at, const char *text)
+static inline char *
+http_reply_put(char *at, const char *text, size_t length)
 {
-	size_t length = strlen(text);
-
 	memcpy(at, text, length);
 	return at + length;
+}
+
+/* Inlined, it knows the length of a constant text. */
+static inline char *
+http_reply_add(char *at, const char *text)
+{
+	return http_reply_put(at, text, strlen(text));
 }
 
 static char *
@@ -101,7 +106,7 @@ http_reply_write(struct buf *out, const struct http_reply *reply, const char *bo
 	at = http_reply_add(at, http_reply_date());
 	if (reply->type != NULL && has_length) {
 		at = http_reply_add(at, "Content-Type: ");
-		at = http_reply_add(at, reply->type);
+		at = http_reply_put(at, reply->type, types);
 		at = http_reply_add(at, "\r\n");
 	}
 	if (reply->in_parts && !(reply->flags & HTTP_REPLY_KEEP_10)) {
@@ -116,12 +121,12 @@ http_reply_write(struct buf *out, const struct http_reply *reply, const char *bo
 	else if (reply->flags & HTTP_REPLY_KEEP_10)
 		at = http_reply_add(at, "Connection: keep-alive\r\n");
 	if (fields > 0)
-		at = http_reply_add(at, reply->fields);
+		at = http_reply_put(at, reply->fields, fields);
 	if (notes > 0)
-		at = http_reply_add(at, reply->note);
+		at = http_reply_put(at, reply->note, notes);
 	if (ids > 0) {
 		at = http_reply_add(at, "X-Request-Id: ");
-		at = http_reply_add(at, reply->id);
+		at = http_reply_put(at, reply->id, ids);
 		at = http_reply_add(at, "\r\n");
 	}
 	at = http_reply_add(at, "\r\n");
