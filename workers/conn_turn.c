@@ -117,7 +117,7 @@ conn_read(struct conn *conn)
 		conn->readable = false;
 		return false;
 	}
-	n = read(conn->fd, worker->scratch, WORKER_SCRATCH);
+	n = recv(conn->fd, worker->scratch, WORKER_SCRATCH, 0);
 	if (n > 0) {
 		busy->last_bytes -= conn->last_look ? n : 0;
 		conn_take_bytes(conn, worker->scratch, (size_t)n);
@@ -151,7 +151,7 @@ conn_take_input(struct conn *conn)
 			break;
 	if (conn->state != CONN_OPEN)
 		return;
-	busy->held_back = !conn_may_take(conn) && buf_length(&busy->in) > 0;
+	busy->held_back = buf_length(&busy->in) > 0 && !conn_may_take(conn);
 	if (conn->eof && conn_may_take(conn))
 		conn_take_end(conn);
 	if (conn->input_ended) {
@@ -231,7 +231,7 @@ conn_linger(struct conn *conn)
 
 	conn->readable = true;
 	for (int i = 0; i < CONN_READS; i++) {
-		ssize_t n = read(conn->fd, worker->scratch, WORKER_SCRATCH);
+		ssize_t n = recv(conn->fd, worker->scratch, WORKER_SCRATCH, 0);
 
 		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR)) {
 			conn_close(conn, "done");
@@ -353,7 +353,7 @@ conn_turn(struct conn *conn)
 		return;
 	}
 	/* More to do that no event will announce: whole messages held back, or bytes unread. */
-	if (conn->state == CONN_OPEN && conn_may_take(conn) && (conn->readable || busy->held_back))
+	if ((conn->readable || busy->held_back) && conn->state == CONN_OPEN && conn_may_take(conn))
 		conn_schedule(conn);
 	else if (conn->state == CONN_LINGERING && conn->readable)
 		conn_schedule(conn);
