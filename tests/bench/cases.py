@@ -4,10 +4,11 @@ import dataclasses
 
 import http_servers
 import servers
+import web_pools
 from servers import Hostlerd, Limit, Server, python
 
 ECHO = "--hostler.workers 1 --protocol line --handler echo"
-POOL = "--protocol line --handler program --instances 2 --queue 2048"
+POOL = "--handler program --instances 2 --queue 2048"
 
 
 @dataclasses.dataclass
@@ -66,9 +67,9 @@ def limit_pool(depth, program="upper.py"):
                  "--", *python(program))  # fmt: skip
 
 
-def hostlerd_pool(concurrency=None, workers=1, name="hostlerd", program="upper.py"):
+def hostlerd_pool(concurrency=None, workers=1, name="hostlerd", program="upper.py", protocol="line"):
     """Without a concurrency: whatever is the default."""
-    options = f"--hostler.workers {workers} {POOL}"
+    options = f"--hostler.workers {workers} --protocol {protocol} {POOL}"
     if concurrency is not None:
         options += f" --concurrency {concurrency}"
     return Hostlerd(name, options, python(program))
@@ -80,6 +81,17 @@ def pool(name, title, concurrency, workers, depth, most=None):
                 [limit, hostlerd_pool(concurrency, workers)],
                 [Bar("cpu", "hostlerd", limit.name, most=most)],
                 program=python("upper.py"), arranged=True)  # fmt: skip
+
+
+def http_pool(name, title, load, concurrency, cpu=None, p99=None):
+    """POSTs of 64 bytes that come back in capitals; who ends a connection is connected to again."""
+    peers = web_pools.peers()
+    ours = hostlerd_pool(concurrency, protocol="http")
+    return Case(name, title, f"--protocol http --expect upper --reconnect {load}",
+                [peers[0], ours, *peers[1:]],
+                [Bar(figure, "hostlerd", peer.name, most=most) for peer in peers
+                 for figure, most in (("cpu", cpu), ("p99", p99))],
+                program=python("upper.py"), arranged=True, longer=2)  # fmt: skip
 
 
 def asyncio_pool(depth):
@@ -133,4 +145,8 @@ ALL = [
     http("http-connect", "HTTP: connect, GET, close; 16 at a time",
          "--get --connections 16 --new-connection", 1.05),
     http("http-post", "HTTP: POST of 64 bytes over 64 kept connections", "--connections 64", None),
+    http_pool("http-pool", "HTTP and a pool of two programs, 64 connections, concurrency = auto",
+              "--connections 64", "auto", cpu=0.40, p99=0.50),
+    http_pool("http-pool-1", "HTTP and a pool of two programs, 64 connections, concurrency = 1",
+              "--connections 64", 1),
 ]  # fmt: skip

@@ -12,20 +12,26 @@ BODY = "0123456789abcdef" * 4
 ECHO = "--hostler.workers 1 --protocol http --handler echo"
 
 
+def nginx_conf(folder, port, location):
+    """One worker and one place, in which that is said."""
+    kept = "".join(f"  {kind}_temp_path {folder}/{kind};\n"
+                   for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))  # fmt: skip
+    return (
+        f"daemon off;\nuser {getpass.getuser()};\npid {folder}/nginx.pid;\n"
+        "error_log stderr error;\nworker_processes 1;\n"
+        "events { worker_connections 20000; }\n"
+        f"http {{\n{kept}  access_log off;\n  keepalive_requests 1000000000;\n"
+        f"  server {{ listen 127.0.0.1:{port} backlog=4096;\n"
+        f"    location / {{ {location} }} }}\n}}\n"
+    )
+
+
 class Nginx(Named):
     needs = "nginx"
 
     def command(self, folder):
-        kept = "".join(f"  {kind}_temp_path {folder}/{kind};\n"
-                       for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))  # fmt: skip
-        (folder / "nginx.conf").write_text(
-            f"daemon off;\nuser {getpass.getuser()};\npid {folder}/nginx.pid;\n"
-            "error_log stderr error;\nworker_processes 1;\n"
-            "events { worker_connections 20000; }\n"
-            f"http {{\n{kept}  access_log off;\n  keepalive_requests 1000000000;\n"
-            f"  server {{ listen 127.0.0.1:{self.port} backlog=4096;\n"
-            f'    location / {{ default_type text/plain; return 200 "{BODY}"; }} }}\n}}\n'
-        )
+        location = f'default_type text/plain; return 200 "{BODY}";'
+        (folder / "nginx.conf").write_text(nginx_conf(folder, self.port, location))
         return ["nginx", "-p", str(folder), "-c", "nginx.conf", "-e", "stderr"]
 
 

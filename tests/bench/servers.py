@@ -229,6 +229,9 @@ def versions():
         ("nginx", ["nginx", "-v"], r"nginx/(\S+)"),
         ("haproxy", ["haproxy", "-v"], r"version (\d+\.\d+\.\d+)"),
         ("lighttpd", ["lighttpd", "-v"], r"lighttpd/(\d\S+)"),
+        ("uwsgi", ["uwsgi", "--version"], r"^(\d[\d.]*)"),
+        ("gunicorn", ["gunicorn", "--version"], r"(\d[\d.]*\d)"),
+        ("PHP", ["php-fpm8.2", "-v"], r"^PHP (\d\S+)"),
         ("websocketd", ["dpkg-query", "-W", "-f", "${Version}", "websocketd"], r"^(?:\d+:)?(\d[\d.]*)"),
     ]
     found = {}
