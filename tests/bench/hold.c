@@ -1,6 +1,6 @@
 /*
- * Holds many connections to a line server and does nothing with them, so that it can be measured
- * what a server pays for clients that are merely there.
+ * Holds many connections to a server of lines, HTTP or WebSocket and does nothing with them, so
+ * that it can be measured what a server pays for clients that are merely there.
  *
  * Connections leave from many addresses of 127.0.0.0/8, since one address has only some 28,000
  * ports. A line "ask" on stdin has every connection ask one line at the same time and awaits all
@@ -24,25 +24,35 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define HOLD_CONNECTING_MAX 256 /* attempts under way, so that a backlog is not overrun at once */
-#define HOLD_MESSAGE        64  /* bytes of a request with its LF */
+#define HOLD_CONNECTING_MAX 256  /* attempts under way, so that a backlog is not overrun at once */
+#define HOLD_MESSAGE        64   /* bytes of a request's message; a line with its LF */
+#define HOLD_REPLY          2048 /* bytes of a reply at most, with all that is around it */
 
-enum hold_state { HOLD_CLOSED, HOLD_CONNECTING, HOLD_IDLE, HOLD_ASKING };
+/* HOLD_GREETING: connected, and the reply to a WebSocket's opening is awaited. */
+enum hold_state { HOLD_CLOSED, HOLD_CONNECTING, HOLD_GREETING, HOLD_IDLE, HOLD_ASKING };
 
 struct hold_conn {
 	int fd;
-	unsigned got; /* bytes of the reply */
+	unsigned got, want; /* bytes of the reply; want is known once got > 0 */
 	enum hold_state state;
 };
 
+enum hold_protocol { HOLD_LINE, HOLD_HTTP, HOLD_WEBSOCKET };
+
+static const char hold_greeting[] =
+    "GET / HTTP/1.1\r\nHost: hold\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
 static struct hold_conn *hold_conns; /* owns; fds of those that are not HOLD_CLOSED */
 static struct sockaddr_in hold_server = {.sin_family = AF_INET};
-static char hold_message[HOLD_MESSAGE];
+static enum hold_protocol hold_protocol; /* --protocol */
+static char hold_message[256];           /* with all that is around it */
+static size_t hold_length;               /* bytes of it */
 static int hold_epoll;
 static int hold_count = 1;       /* --connections */
 static int hold_sources = 64;    /* --sources */
 static double hold_timeout = 10; /* --timeout, seconds */
-static int hold_under_way;       /* connections in HOLD_CONNECTING or HOLD_ASKING */
+static int hold_under_way;       /* connections in HOLD_CONNECTING, _GREETING or _ASKING */
 static int hold_lost;            /* were open, and the server ended them */
 static int hold_answered;        /* replies of this "ask" */
 static double hold_last;         /* when the last reply came */
@@ -57,7 +67,7 @@ hold_fatal(const char *what)
 static void
 hold_close(struct hold_conn *conn)
 {
-	if (conn->state == HOLD_CONNECTING || conn->state == HOLD_ASKING)
+	if (conn->state != HOLD_IDLE)
 		hold_under_way--;
 	if (conn->state == HOLD_IDLE || conn->state == HOLD_ASKING)
 		hold_lost++;
@@ -105,16 +115,61 @@ hold_connected(int index)
 		hold_close(conn);
 		return;
 	}
+	epoll_ctl(hold_epoll, EPOLL_CTL_MOD, conn->fd, &event);
+	if (hold_protocol == HOLD_WEBSOCKET) {
+		conn->state = HOLD_GREETING;
+		if (send(conn->fd, hold_greeting, strlen(hold_greeting), MSG_NOSIGNAL) !=
+		    (ssize_t)strlen(hold_greeting))
+			hold_close(conn);
+		return;
+	}
 	conn->state = HOLD_IDLE;
 	hold_under_way--;
-	epoll_ctl(hold_epoll, EPOLL_CTL_MOD, conn->fd, &event);
+}
+
+/* The end of a head that is there whole, or NULL: heads are short and come in one piece. */
+static const char *
+hold_head_end(const char *data)
+{
+	const char *end = strstr(data, "\r\n\r\n");
+
+	return end != NULL ? end + 4 : NULL;
+}
+
+/* Bytes of the whole reply that begins so; 0 where it is none that we know. */
+static unsigned
+hold_reply_length(const char *data)
+{
+	const char *end, *field;
+
+	if (hold_protocol == HOLD_LINE)
+		return HOLD_MESSAGE;
+	if (hold_protocol == HOLD_WEBSOCKET) /* one short text, RFC 6455, 5.2 */
+		return (unsigned char)data[0] == 0x81 ? 2 + (unsigned char)data[1] : 0;
+	end = hold_head_end(data);
+	field = strcasestr(data, "\r\nContent-Length:");
+	if (end == NULL || field == NULL || field > end || strncmp(data, "HTTP/1.1 200 ", 13) != 0)
+		return 0;
+	return (unsigned)(end - data) + (unsigned)strtoul(strchr(field, ':') + 1, NULL, 10);
+}
+
+/* The server agreed to speak WebSocket, or it did not. */
+static void
+hold_greeted(struct hold_conn *conn, const char *data)
+{
+	if (strncmp(data, "HTTP/1.1 101 ", 13) != 0 || hold_head_end(data) == NULL) {
+		hold_close(conn);
+		return;
+	}
+	conn->state = HOLD_IDLE;
+	hold_under_way--;
 }
 
 static void
 hold_read(struct hold_conn *conn)
 {
-	char data[HOLD_MESSAGE];
-	ssize_t got = recv(conn->fd, data, sizeof(data), 0);
+	char data[HOLD_REPLY + 1];
+	ssize_t got = recv(conn->fd, data, HOLD_REPLY, 0);
 
 	if (got == -1 && (errno == EAGAIN || errno == EINTR))
 		return;
@@ -123,8 +178,19 @@ hold_read(struct hold_conn *conn)
 		hold_close(conn);
 		return;
 	}
+	data[got] = '\0';
+	if (conn->state == HOLD_GREETING) {
+		hold_greeted(conn, data);
+		return;
+	}
+	if (conn->got == 0)
+		conn->want = hold_reply_length(data);
+	if (conn->want == 0) {
+		hold_close(conn);
+		return;
+	}
 	conn->got += (unsigned)got;
-	if (conn->state != HOLD_ASKING || conn->got < HOLD_MESSAGE)
+	if (conn->state != HOLD_ASKING || conn->got < conn->want)
 		return;
 	conn->state = HOLD_IDLE;
 	hold_under_way--;
@@ -164,7 +230,7 @@ hold_open(void)
 			break;
 	}
 	for (int i = 0; i < next; i++) {
-		if (hold_conns[i].state == HOLD_CONNECTING)
+		if (hold_conns[i].state == HOLD_CONNECTING || hold_conns[i].state == HOLD_GREETING)
 			hold_close(&hold_conns[i]);
 		open += hold_conns[i].state == HOLD_IDLE;
 	}
@@ -189,7 +255,7 @@ hold_ask(int first)
 		conn->state = HOLD_ASKING;
 		hold_under_way++;
 		asked++;
-		if (send(conn->fd, hold_message, HOLD_MESSAGE, MSG_NOSIGNAL) != HOLD_MESSAGE)
+		if (send(conn->fd, hold_message, hold_length, MSG_NOSIGNAL) != (ssize_t)hold_length)
 			hold_close(conn);
 	}
 	while (hold_under_way > 0 && hold_turn(begin + hold_timeout))
@@ -257,26 +323,62 @@ hold_obey(void)
 	printf("lost %d of %d connections\n", hold_lost, hold_count);
 }
 
+/* What each connection asks: 64 bytes, in the manner of the protocol. */
 static void
+hold_make_message(void)
+{
+	char text[HOLD_MESSAGE];
+	static const char masked[] = {(char)0x81, (char)(0x80 | (HOLD_MESSAGE - 1)), 0, 0, 0, 0};
+
+	memset(text, 'h', sizeof(text) - 1);
+	text[sizeof(text) - 1] = '\0';
+	if (hold_protocol == HOLD_HTTP)
+		hold_length = (size_t)snprintf(hold_message, sizeof(hold_message),
+		    "GET /?%s HTTP/1.1\r\nHost: hold\r\n\r\n", text);
+	else if (hold_protocol == HOLD_WEBSOCKET)
+		hold_length =
+		    sizeof(masked) + (size_t)snprintf(hold_message + sizeof(masked),
+					 sizeof(hold_message) - sizeof(masked), "%s", text);
+	else
+		hold_length = (size_t)snprintf(hold_message, sizeof(hold_message), "%s\n", text);
+	if (hold_protocol == HOLD_WEBSOCKET)
+		memcpy(hold_message, masked, sizeof(masked));
+}
+
+_Noreturn static void
 hold_usage(void)
 {
-	fprintf(stderr, "hold [--connections N] [--sources N] [--timeout SECONDS] ADDRESS:PORT\n"
+	fprintf(stderr, "hold [--protocol line|http|websocket] [--connections N] [--sources N]\n"
+			"     [--timeout SECONDS] ADDRESS:PORT\n"
 			"then on stdin: ask | ask N | ask N TIMES; its end ends it\n");
 	exit(2);
+}
+
+static enum hold_protocol
+hold_find_protocol(const char *name)
+{
+	static const char *const names[] = {"line", "http", "websocket"};
+
+	for (unsigned i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+		if (strcmp(name, names[i]) == 0)
+			return (enum hold_protocol)i;
+	hold_usage();
 }
 
 static void
 hold_options(int argc, char **argv)
 {
 	static const struct option options[] = {{"connections", required_argument, NULL, 'c'},
-	    {"sources", required_argument, NULL, 's'}, {"timeout", required_argument, NULL, 't'},
-	    {NULL, 0, NULL, 0}};
+	    {"protocol", required_argument, NULL, 'p'}, {"sources", required_argument, NULL, 's'},
+	    {"timeout", required_argument, NULL, 't'}, {NULL, 0, NULL, 0}};
 	int option;
 	char *colon;
 
 	while ((option = getopt_long(argc, argv, "", options, NULL)) != -1) {
 		if (option == 'c')
 			hold_count = (int)strtol(optarg, NULL, 10);
+		else if (option == 'p')
+			hold_protocol = hold_find_protocol(optarg);
 		else if (option == 's')
 			hold_sources = (int)strtol(optarg, NULL, 10);
 		else if (option == 't')
@@ -308,8 +410,7 @@ main(int argc, char **argv)
 		    hold_count, (unsigned long long)files.rlim_max);
 		return 2;
 	}
-	memset(hold_message, 'h', HOLD_MESSAGE - 1);
-	hold_message[HOLD_MESSAGE - 1] = '\n';
+	hold_make_message();
 	hold_conns = calloc((size_t)hold_count, sizeof(*hold_conns));
 	hold_epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (hold_conns == NULL || hold_epoll == -1)

@@ -2,8 +2,9 @@
 """What connections cost that are merely there.
 
   memory   user-space bytes of an idle connection: how much the daemon's own memory grows from 1,000
-           to 10,000 connections on one worker, each of which has asked once (bound: 300); and after
-           all have asked once more in the same moment: what such a burst needs stays with the heap
+           to 10,000 connections on one worker, each of which has asked once (bound: 300, and 450
+           where HTTP or WebSocket is spoken; nginx beside it); and after all have asked once more
+           in the same moment: what such a burst needs stays with the heap
   idle     CPU of the whole daemon, two workers, while all of 18,000 connections are silent (bound:
            1 % of one CPU); none of them may be refused or lost, and each answers before and after
   active   CPU per request of 64 clients that ask as fast as they can, beside 18,000 held over beside
@@ -16,17 +17,22 @@ a bound is missed, 2 when it cannot be measured here.
 import argparse
 import contextlib
 import json
+import pathlib
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 
+import http_servers
 import proctree
 import readiness
-from readiness_server import PATIENCE, Hold, Server, load
+from readiness_server import BUILD, PATIENCE, Hold, Server, load
 
-BYTES = 300
+BYTES = {"line": 300, "http": 450, "websocket": 450}
 IDLE = 0.01
 FLAT = 0.05
+PROTOCOLS = list(BYTES)
 CLIENTS = 64
 PORTION = 500
 
@@ -36,18 +42,36 @@ workers = %d
 control = CONTROL
 [service echo]
 listen = 127.0.0.1:0
-protocol = line
+protocol = %s
 handler = echo
 idle_timeout = 10m
 """
+
+
+class Nginx:
+    """What answers HTTP and holds connections besides."""
+
+    def __enter__(self):
+        self.nginx = http_servers.Nginx("nginx")
+        self.folder = tempfile.TemporaryDirectory(prefix="idle-")
+        self.address = self.nginx.start(pathlib.Path(self.folder.name))
+        self.process = self.nginx.process
+        return self
+
+    def __exit__(self, *_):
+        self.nginx.stop()
+        self.folder.cleanup()
+
+    def cpu_at_rest(self):
+        return proctree.at_rest(self.process.pid, patience=5) / 1e9
 
 
 def say(words):
     print(words, file=sys.stderr, flush=True)
 
 
-def serve(workers):
-    return Server("hostlerd", ECHO % workers)
+def serve(workers, protocol="line"):
+    return Server("hostlerd", ECHO % (workers, protocol))
 
 
 def own_memory(server):
@@ -60,8 +84,8 @@ def own_memory(server):
     )
 
 
-def hold(server, count):
-    return Hold(server.address, count, PATIENCE)
+def hold(server, count, protocol="line"):
+    return Hold(server.address, count, PATIENCE, protocol)
 
 
 def demand(have, wanted, what):
@@ -75,23 +99,23 @@ def asked(held):
     demand(held.ask()[0], held.count, "connections that answer")
 
 
-def hold_in_portions(server, count, stack):
+def hold_in_portions(server, count, protocol, stack):
     """So many connections more; not too many of them ever ask in the same moment."""
     portions = []
     while count > 0:
-        portions.append(stack.enter_context(hold(server, min(count, PORTION))))
+        portions.append(stack.enter_context(hold(server, min(count, PORTION), protocol)))
         asked(portions[-1])
         count -= portions[-1].count
     server.cpu_at_rest()
     return portions
 
 
-def measure_memory(few, many):
+def measure_memory(few, many, server, protocol):
     """Bytes of a connection, and the same after a burst."""
-    with serve(1) as server, contextlib.ExitStack() as stack:
-        portions = hold_in_portions(server, few, stack)
+    with server, contextlib.ExitStack() as stack:
+        portions = hold_in_portions(server, few, protocol, stack)
         before = own_memory(server)
-        portions += hold_in_portions(server, many - few, stack)
+        portions += hold_in_portions(server, many - few, protocol, stack)
         quiet = own_memory(server) - before
         for portion in portions:
             portion.tell()
@@ -135,14 +159,36 @@ def measure_active(few, many, seconds):
             return [*costs, cost(server, seconds)]
 
 
+def refuses(protocol):
+    """What this hostlerd has against a protocol, or None."""
+    done = subprocess.run([BUILD / "hostlerd", "-t", "-f", "/dev/stdin"], text=True, capture_output=True,
+                          input=ECHO % (1, protocol))  # fmt: skip
+    return done.stderr.strip() if done.returncode else None
+
+
+def who_holds():
+    """Whose memory is measured: {name: (what makes the server, what it speaks)}."""
+    found = {f"hostlerd, {name}": (lambda name=name: serve(1, name), name) for name in PROTOCOLS}
+    found["nginx, http"] = (Nginx, "http")
+    reasons = {f"hostlerd, {name}": refuses(name) for name in PROTOCOLS}
+    reasons["nginx, http"] = http_servers.Nginx("nginx").missing()
+    for name, reason in reasons.items():
+        if reason:
+            say(f"not measured: {name}: {reason}")
+            del found[name]
+    return found
+
+
 def measure(options):
     few, many, crowd = options.connections
-    found = {"memory": [], "idle": [], "active": []}
+    holders = who_holds()
+    found = {"memory": {name: [] for name in holders}, "idle": [], "active": []}
     for number in range(options.rounds):
         say(f"round {number + 1} of {options.rounds}")
         # Memory and idle CPU are steady: a few rounds tell.
         if number < max(3, options.rounds // 4):
-            found["memory"].append(measure_memory(few, many))
+            for name, (make, protocol) in holders.items():
+                found["memory"][name].append(measure_memory(few, many, make(), protocol))
             found["idle"].append(measure_idle(crowd, options.seconds * 3))
         found["active"].append(measure_active(few, crowd, options.seconds))
     return found
@@ -155,6 +201,14 @@ def spread(values, unit=1.0, form=".0f"):
     ).replace(" ", " [", 1) + "]"
 
 
+def memory_rows(name, runs, few, many):
+    quiet, burst = zip(*runs)
+    bound = BYTES[name.split(", ")[1]] if name.startswith("hostlerd") else None
+    yield (f"bytes of an idle connection, {few} to {many}: {name}", spread(quiet),
+           f"{bound}" if bound else "", bound is None or statistics.median(quiet) <= bound)  # fmt: skip
+    yield "the same after all have asked at once", spread(burst), "", True
+
+
 def show(found, options):
     """Prints the table; returns whether all bounds are kept."""
     few, many, crowd = options.connections
@@ -163,11 +217,8 @@ def show(found, options):
     # Either way, as far as it comes by chance.
     chance = max(abs(q - 1) for q in (statistics.quantiles(same, n=4) if len(same) > 1 else same))
     bound = 1 + max(FLAT, chance)
-    quiet, burst = zip(*found["memory"])
     rows = [
-        (f"bytes of an idle connection, {few} to {many}", spread(quiet), f"{BYTES}",
-         statistics.median(quiet) <= BYTES),
-        ("the same after all have asked at once", spread(burst), "", True),
+        *(row for name, runs in found["memory"].items() for row in memory_rows(name, runs, few, many)),
         (f"CPU of {crowd} idle connections, % of one", spread(found["idle"], 100, ".2f"),
          f"{IDLE * 100:g}", statistics.median(found["idle"]) < IDLE),
         (f"CPU of a request beside {few}, µs", spread([a for a, _, _ in found["active"]], 1e6, ".2f"),

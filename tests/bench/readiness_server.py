@@ -74,10 +74,11 @@ class Server:
 class Hold:
     """Clients that connect and are silent, until they are told to ask. See hold.c."""
 
-    def __init__(self, address, count, timeout):
+    def __init__(self, address, count, timeout, protocol="line"):
         self.count = count
         self.process = subprocess.Popen(
-            [BUILD / "tests/bench/hold", "--connections", str(count), "--timeout", str(timeout), address],
+            [BUILD / "tests/bench/hold", "--protocol", protocol, "--connections", str(count),
+             "--timeout", str(timeout), address],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
