@@ -7,7 +7,6 @@
 #include "common/mem.h"
 #include "workers/access.h"
 #include "workers/conn.h"
-#include "workers/handler.h"
 #include "workers/http_fields.h"
 #include "workers/http_json.h"
 #include "workers/req.h"
@@ -169,7 +168,7 @@ http_ask_is_ours(const struct http_asked *asked)
 	const struct conf_service *conf = asked->service->conf;
 
 	return asked->request->is_options &&
-	       ((conf->message == MESSAGE_RAW && !asked->service->handler->is_web) ||
+	       ((conf->message == MESSAGE_RAW && !req_web_serves(asked->service)) ||
 		   (conf->cors_origins != NULL && http_is_preflight(asked->request, &asked->wish)));
 }
 
@@ -189,7 +188,7 @@ http_ask(struct conn *conn, struct service *service, const struct http_request *
 		req_fail(http_ask_new(&asked, NULL, 0, tag | 400u << 16), OUTCOME_BAD);
 	else if (http_ask_is_ours(&asked))
 		req_reply(http_ask_new(&asked, NULL, 0, tag | 204u << 16), NULL, 0);
-	else if (service->handler->is_web)
+	else if (req_web_serves(service))
 		http_ask_web(&asked, tag);
 	else if (service->conf->message == MESSAGE_JSON)
 		http_ask_json(&asked, tag);

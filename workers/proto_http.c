@@ -7,7 +7,6 @@
 
 #include "common/mem.h"
 #include "workers/conn.h"
-#include "workers/handler.h"
 #include "workers/http.h"
 #include "workers/http_ask.h"
 #include "workers/http_reply.h"
@@ -142,7 +141,7 @@ proto_http_judge(const struct proto_http *http)
 	if (request->length > http->limits.body)
 		return 413;
 	if (request->is_options || http->service->conf->message == MESSAGE_JSON ||
-	    http->service->handler->is_web)
+	    req_web_serves(http->service))
 		return 0;
 	return request->is_get || request->is_head || request->is_post || request->is_put ? 0 : 405;
 }
@@ -236,7 +235,7 @@ proto_http_must_wait(struct conn *conn, const struct proto_http *http)
 	const struct service *service = http->service;
 
 	if (service == NULL || conn->busy->under_way == 0 ||
-	    (!service->handler->is_web && service->conf->protocol == PROTOCOL_HTTP))
+	    (!req_web_serves(service) && service->conf->protocol == PROTOCOL_HTTP))
 		return false;
 	proto_http_drop(conn);
 	conn_hold(conn);

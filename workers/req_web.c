@@ -6,11 +6,19 @@
 
 #include "common/log.h"
 #include "workers/conn.h"
+#include "workers/handler.h"
 #include "workers/http.h"
 #include "workers/http_reply.h"
 #include "workers/req.h"
+#include "workers/service.h"
 
 #include <string.h>
+
+bool
+req_web_serves(const struct service *service)
+{
+	return service->handler->is_web;
+}
 
 const char *
 req_web_field(const struct req_web *web, const char *name, size_t *length)

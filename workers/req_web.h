@@ -12,6 +12,7 @@
 
 struct http_request;
 struct req;
+struct service;
 
 #define REQ_WEB_PATH_MAX 4095 /* bytes of a path, without its NUL; a longer one is refused */
 
@@ -31,6 +32,8 @@ struct req_web {
 	const char *data;
 };
 
+/* Whether the handler of a service is one of those. */
+bool req_web_serves(const struct service *service);
 /* The value of a field by its name (lower case); NULL where it is not there exactly once. */
 const char *req_web_field(const struct req_web *web, const char *name, size_t *length);
 
