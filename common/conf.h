@@ -119,6 +119,10 @@ struct conf_service {
 	enum ack ack;
 	uint64_t rotate_size; /* bytes; 0: never */
 
+	/* handler = static */
+	char *root;  /* owns; absolute */
+	char *index; /* owns; the name of a file */
+
 	/* limits; they are totals of the whole daemon */
 	unsigned queue;
 	uint64_t queue_timeout, request_timeout;

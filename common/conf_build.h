@@ -98,6 +98,8 @@ void conf_check(struct conf_build *build);
 void conf_program(struct conf_build *build, unsigned section);
 /* conf_collect.c: the file to collect in, and when a record may be acknowledged. */
 void conf_collect(struct conf_build *build, unsigned section);
+/* conf_static.c: the folder of the files, and what has no use where files are served. */
+void conf_static(struct conf_build *build, unsigned section);
 /* conf_files.c: a number that changes with the program's files. */
 uint64_t conf_files(const struct conf_service *service);
 /* conf_user.c: the names of user and group become ids. */

@@ -61,10 +61,11 @@ static void
 conf_check_refuse_foreign(struct conf_build *build, unsigned section, const struct option *option)
 {
 	const struct conf_service *service = conf_check_service(build, section);
-	unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT);
+	unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT | OPTION_STATIC);
 
 	if (!option_is_for(option, service->protocol, HANDLER_PROGRAM) &&
-	    !option_is_for(option, service->protocol, HANDLER_COLLECT))
+	    !option_is_for(option, service->protocol, HANDLER_COLLECT) &&
+	    !option_is_for(option, service->protocol, HANDLER_STATIC))
 		conf_build_refuse(build, section, option,
 		    "is for protocol %s alone; the protocol is %s",
 		    option->flags & OPTION_HTTP ? "http" : "websocket",
@@ -73,6 +74,7 @@ conf_check_refuse_foreign(struct conf_build *build, unsigned section, const stru
 		conf_build_refuse(build, section, option, "is for %s alone; the handler is %s",
 		    only == OPTION_PROGRAM   ? "handler program"
 		    : only == OPTION_COLLECT ? "handler collect"
+		    : only == OPTION_STATIC  ? "handler static"
 					     : "the handlers program and collect",
 		    handler_name(service->handler));
 }
@@ -207,6 +209,8 @@ conf_check_handler(struct conf_build *build, unsigned section)
 		service->instances_min = service->instances = 0;
 	if (service->handler == HANDLER_COLLECT)
 		conf_collect(build, section);
+	if (service->handler == HANDLER_STATIC)
+		conf_static(build, section);
 }
 
 /* ---- what a request says of the service that it is for ---- */

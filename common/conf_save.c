@@ -296,6 +296,8 @@ conf_restore_is_whole(const struct conf_service *service)
 		return false;
 	if (service->handler == HANDLER_COLLECT && service->file == NULL)
 		return false;
+	if (service->handler == HANDLER_STATIC && (service->root == NULL || service->index == NULL))
+		return false;
 	if (service->handler != HANDLER_PROGRAM)
 		return service->instances == 0;
 	return service->command != NULL && service->argv != NULL && service->argv[0] != NULL &&

@@ -33,7 +33,8 @@ enum protocol_kind {
 	X(DISCARD, discard, WITH_STREAM | WITH_LINE | WITH_FRAME, "reads and says nothing")        \
 	X(COLLECT, collect, WITH_STREAM | WITH_LINE | WITH_FRAME, "appends messages to a file")    \
 	X(PROGRAM, program, WITH_LINE | WITH_FRAME | WITH_HTTP,                                    \
-	    "a program of yours, in a warm pool")
+	    "a program of yours, in a warm pool")                                                  \
+	X(STATIC, static, WITH_HTTP, "files of a folder")
 
 enum handler_kind {
 #define X(constant, name, protocols, help) HANDLER_##constant,

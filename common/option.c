@@ -327,6 +327,12 @@ static const struct option option_table[] = {
 	.flags = OPTION_COLLECT | OPTION_LIMIT, .fallback = "0", .example = "256M",
 	.help = "A file that has become as large as this is renamed to FILE.TIME, and a new one "
 		"is begun. 0 is never."},
+    {SERVICE("root", root), TEXT, .flags = OPTION_STATIC | OPTION_LIMIT, .example = "/srv/www",
+	.otherwise = "required with handler = static",
+	.help = "The folder whose files are served. A relative path belongs to the folder of the "
+		"configuration file. Workers read the files, so their user must be allowed to."},
+    {SERVICE("index", index), TEXT, .flags = OPTION_STATIC | OPTION_LIMIT, .fallback = "index.html",
+	.help = "The file that is served in place of its folder."},
     {SERVICE("queue", queue), COUNT(1, CONF_QUEUE_MAX),
 	.flags = OPTION_PROGRAM | OPTION_COLLECT | OPTION_LIMIT, .fallback = "1024",
 	.help = "Requests that may wait for an instance, or to be written and synced where they "
@@ -401,12 +407,13 @@ option_is_spoken(const struct option *option, enum protocol_kind protocol)
 bool
 option_is_for(const struct option *option, enum protocol_kind protocol, enum handler_kind handler)
 {
-	unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT);
+	unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT | OPTION_STATIC);
 
 	if (!option_is_spoken(option, protocol))
 		return false;
 	return only == 0 || (handler == HANDLER_PROGRAM && (only & OPTION_PROGRAM)) ||
-	       (handler == HANDLER_COLLECT && (only & OPTION_COLLECT));
+	       (handler == HANDLER_COLLECT && (only & OPTION_COLLECT)) ||
+	       (handler == HANDLER_STATIC && (only & OPTION_STATIC));
 }
 
 unsigned

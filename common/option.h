@@ -37,6 +37,7 @@ enum option_type {
 /* Make sense with protocol = http, or websocket, alone; or with both of them. */
 #define OPTION_HTTP      128u
 #define OPTION_WEBSOCKET 256u
+#define OPTION_STATIC    512u /* makes sense with handler = static alone */
 
 #define OPTION_WORKERS_MAX UINT64_MAX /* as `max`: see option_max() */
 

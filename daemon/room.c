@@ -13,6 +13,7 @@
 
 #define ROOM_SPARE   64 /* that a worker keeps free beside those for instances */
 #define ROOM_SERVICE 3  /* of each service: its log, its pool, its counters */
+#define ROOM_ROOTS   2  /* of a service of files, in a worker */
 #define ROOM_OTHERS  36 /* of any process: logs, channels, what its loop needs */
 #define ROOM_WHY_MAX 512
 
@@ -42,14 +43,16 @@ static unsigned
 room_fixed(const struct generation *generation)
 {
 	const struct conf *conf = generation->conf;
-	unsigned listens = 0, files = 0;
+	unsigned listens = 0, files = 0, roots = 0;
 
 	for (unsigned i = 0; i < conf->service_count; i++) {
 		listens += conf->services[i].listens;
 		files += conf->services[i].handler == HANDLER_COLLECT;
+		roots += conf->services[i].handler == HANDLER_STATIC;
 	}
 	return ROOM_OTHERS + generation->master->ids + listens +
-	       ROOM_SERVICE * conf->service_count + conf->workers + COLLECT_FDS * files;
+	       ROOM_SERVICE * conf->service_count + conf->workers + COLLECT_FDS * files +
+	       ROOM_ROOTS * roots;
 }
 
 /*

@@ -181,6 +181,7 @@ conn_forget(struct conn *conn)
 	if (conn->busy != NULL) {
 		buf_free(&conn->busy->in);
 		buf_free(&conn->busy->out);
+		conn_file_drop(conn);
 	}
 	free(conn->client);
 	conn->client = NULL;
@@ -375,6 +376,10 @@ conn_on_write_late(struct deadline *deadline)
 	    ((struct conn_busy *)(void *)((char *)deadline - offsetof(struct conn_busy, write)))
 		->conn;
 
+	if (conn_file_is_taken(conn)) {
+		conn_set_write_deadline(conn);
+		return;
+	}
 	stats_count(conn->service->stats, COUNTER_slow_cut);
 	conn_close(conn, "write_timeout");
 }

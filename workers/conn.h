@@ -27,6 +27,13 @@ enum conn_state {
 	CONN_CLOSED     /* freed at the end of the turn */
 };
 
+/* The end of a reply that is a file: it goes out behind all that is in `out`. */
+struct conn_file {
+	int fd; /* owns, while `left` is not 0 */
+	uint64_t at, left;
+	int64_t taken; /* bytes that the client had, when the write deadline was set */
+};
+
 /*
  * What a connection has only while something is going on: from the event that wakes it until all
  * is answered and written. An idle one is `struct conn` alone, and tens of thousands may be idle.
@@ -37,6 +44,7 @@ struct conn_busy {
 	struct event write_event;
 	struct buf in; /* input that is no whole message yet, or is held back */
 	struct buf out;
+	struct conn_file file;
 	size_t scanned;       /* for the codec */
 	void *state;          /* owns, by proto->drop(); what else the protocol keeps */
 	struct req_list reqs; /* owns; in the client's order */
@@ -105,6 +113,14 @@ void conn_free_closed(struct worker *worker);
 bool conn_may_take(const struct conn *conn);
 /* For protocols: the next message is looked at again when all that is under way is answered. */
 void conn_hold(struct conn *conn);
+/* For protocols: `length` bytes of a file go out behind the next output; takes `fd` over. */
+void conn_file_send(struct conn *conn, int fd, uint64_t from, uint64_t length);
+/* Nothing may be written behind the output before it is gone. */
+static inline bool
+conn_file_is_there(const struct conn *conn)
+{
+	return conn->busy->file.left > 0;
+}
 /* For protocols: no more input will be taken; the connection closes when all is answered. */
 void conn_end_input(struct conn *conn);
 
@@ -126,6 +142,25 @@ void conn_cut(struct conn *conn, bool reset);
  * unfinished message may still be finished, within the usual time limits.
  */
 void conn_drain(struct conn *conn, bool patiently);
+
+/* ---- between its own files: conn_file.c ---- */
+
+/*
+ * Sends on, `*most` bytes at most; takes off what went. False when there is no more to do now: the
+ * socket takes none (`errno` is EAGAIN), or the connection was closed.
+ */
+bool conn_file_write(struct conn *conn, size_t *most);
+/* The write deadline is set: how far must the client come until then? */
+void conn_file_mark(struct conn *conn);
+/* Whether it came so far. */
+bool conn_file_is_taken(const struct conn *conn);
+/* The connection ends before its file. */
+void conn_file_drop(struct conn *conn);
+
+/* ---- and conn_turn.c ---- */
+
+/* The client must take what waits for it until then. */
+void conn_set_write_deadline(struct conn *conn);
 
 /* ---- for frozen.c ---- */
 

@@ -14,7 +14,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONN_READS 4 /* reads in one turn */
+#define CONN_READS      4           /* reads in one turn */
+#define CONN_FILE_BYTES (512 << 10) /* of a file, sent in one turn */
 
 /* ---- input ---- */
 
@@ -162,6 +163,12 @@ conn_take_input(struct conn *conn)
 
 /* ---- output ---- */
 
+static bool
+conn_has_output(const struct conn *conn)
+{
+	return buf_length(&conn->busy->out) > 0 || conn_file_is_there(conn);
+}
+
 static void
 conn_on_writable(evutil_socket_t fd, short what, void *arg)
 {
@@ -173,51 +180,76 @@ conn_on_writable(evutil_socket_t fd, short what, void *arg)
 	conn_schedule(conn);
 }
 
-static void
-conn_wait_writable(struct conn *conn)
+/* The clock runs for what waits now; it starts again only when all of that was taken. */
+void
+conn_set_write_deadline(struct conn *conn)
 {
 	struct conn_busy *busy = conn->busy;
 	struct service *service = conn->service;
 
-	event_assign(&busy->write_event, service->worker->base, conn->fd,
-	    service->worker->watch.write, conn_on_writable, conn);
+	busy->write_mark = busy->written + buf_length(&busy->out);
+	if (conn_file_is_there(conn))
+		conn_file_mark(conn);
+	deadline_set(
+	    &service->writes, &busy->write, service->worker->now + service->conf->write_timeout);
+}
+
+static void
+conn_wait_writable(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+	struct worker *worker = conn->service->worker;
+
+	event_assign(&busy->write_event, worker->base, conn->fd, worker->watch.write,
+	    conn_on_writable, conn);
 	if (event_add(&busy->write_event, NULL) != 0) {
 		conn_close(conn, "cannot watch it");
 		return;
 	}
 	busy->write_pending = true;
-	/* The clock runs for what waits now; it starts again only when all of that was taken. */
-	if (!deadline_is_set(&busy->write)) {
-		busy->write_mark = busy->written + buf_length(&busy->out);
-		deadline_set(&service->writes, &busy->write,
-		    service->worker->now + service->conf->write_timeout);
+	if (!deadline_is_set(&busy->write))
+		conn_set_write_deadline(conn);
+}
+
+/* Returns whether all of it went out. */
+static bool
+conn_write_bytes(struct conn *conn)
+{
+	struct conn_busy *busy = conn->busy;
+	/* The end goes out with the last reply: who reads the one has seen the other. */
+	bool is_last = conn->input_ended && busy->under_way == 0;
+	bool has_more = is_last || conn_file_is_there(conn);
+	ssize_t n = send(conn->fd, buf_bytes(&busy->out), buf_length(&busy->out),
+	    MSG_NOSIGNAL | (has_more ? MSG_MORE : 0));
+
+	if (n < 0 && errno != EAGAIN && errno != EINTR) {
+		conn_close(conn, "the client left");
+		return false;
 	}
+	if (n > 0) {
+		buf_consume(&busy->out, (size_t)n);
+		busy->written += (size_t)n;
+	}
+	return buf_length(&busy->out) == 0;
 }
 
 static void
 conn_write(struct conn *conn)
 {
 	struct conn_busy *busy = conn->busy;
-	/* The end goes out with the last reply: who reads the one has seen the other. */
-	bool is_last = conn->input_ended && busy->under_way == 0;
-	ssize_t n;
+	size_t most = CONN_FILE_BYTES;
 
-	if (buf_length(&busy->out) == 0 || busy->write_pending)
-		return;
-	n = send(conn->fd, buf_bytes(&busy->out), buf_length(&busy->out),
-	    MSG_NOSIGNAL | (is_last ? MSG_MORE : 0));
-	if (n < 0 && errno != EAGAIN && errno != EINTR) {
-		conn_close(conn, "the client left");
-		return;
-	}
-	if (n > 0) {
-		buf_consume(&busy->out, (size_t)n);
-		busy->written += (size_t)n;
+	while (conn_has_output(conn) && !busy->write_pending && most > 0) {
+		bool goes_on = buf_length(&busy->out) > 0 ? conn_write_bytes(conn)
+							  : conn_file_write(conn, &most);
+
+		if (conn->state != CONN_OPEN)
+			return;
 		if (busy->written >= busy->write_mark)
 			deadline_clear(&busy->write);
+		if (!goes_on)
+			conn_wait_writable(conn);
 	}
-	if (buf_length(&busy->out) > 0)
-		conn_wait_writable(conn);
 }
 
 /* ---- the turn ---- */
@@ -332,6 +364,19 @@ conn_stands_still(const struct conn *conn)
 	return conn->state == CONN_CLOSED || (conn->state <= CONN_LINGERING && conn->readable);
 }
 
+/* Whole messages were held back, or bytes unread, or there is more of a file. */
+static bool
+conn_goes_on(const struct conn *conn)
+{
+	const struct conn_busy *busy = conn->busy;
+
+	if (conn->state != CONN_OPEN)
+		return false;
+	if (conn_may_take(conn) && (conn->readable || busy->held_back))
+		return true;
+	return conn_file_is_there(conn) && !busy->write_pending;
+}
+
 void
 conn_turn(struct conn *conn)
 {
@@ -352,8 +397,8 @@ conn_turn(struct conn *conn)
 		give_quiet(conn);
 		return;
 	}
-	/* More to do that no event will announce: whole messages held back, or bytes unread. */
-	if ((conn->readable || busy->held_back) && conn->state == CONN_OPEN && conn_may_take(conn))
+	/* More to do that no event will announce. */
+	if (conn_goes_on(conn))
 		conn_schedule(conn);
 	else if (conn->state == CONN_LINGERING && conn->readable)
 		conn_schedule(conn);

@@ -2,6 +2,7 @@
 #include "workers/http_reply.h"
 
 #include "workers/http.h"
+#include "workers/web_date.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -12,22 +13,16 @@
 const char *
 http_reply_date(void)
 {
-	static const char days[7][4] = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-	static const char months[12][4] = {
-	    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 	static char line[64];
 	static time_t made;
 	struct timespec now;
-	struct tm tm;
+	char date[WEB_DATE_MAX];
 
 	clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	if (now.tv_sec == made)
 		return line;
 	made = now.tv_sec;
-	gmtime_r(&made, &tm);
-	snprintf(line, sizeof(line), "Date: %s, %02d %s %d %02d:%02d:%02d GMT\r\n",
-	    days[tm.tm_wday], tm.tm_mday, months[tm.tm_mon], tm.tm_year + 1900, tm.tm_hour,
-	    tm.tm_min, tm.tm_sec);
+	snprintf(line, sizeof(line), "Date: %s\r\n", web_date_write(date, made));
 	return line;
 }
 
@@ -96,7 +91,8 @@ http_reply_write(struct buf *out, const struct http_reply *reply, const char *bo
 	size_t fields = reply->fields != NULL ? strlen(reply->fields) : 0;
 	size_t notes = reply->note != NULL ? strlen(reply->note) : 0;
 	size_t ids = reply->id != NULL ? strlen(reply->id) : 0;
-	char *start = buf_reserve(out, HTTP_REPLY_HEAD_MAX + types + fields + notes + ids + length);
+	size_t bodies = body != NULL ? length : 0;
+	char *start = buf_reserve(out, HTTP_REPLY_HEAD_MAX + types + fields + notes + ids + bodies);
 	char *at = start;
 	bool has_length = http_reply_has_length(reply->status);
 
@@ -130,9 +126,9 @@ http_reply_write(struct buf *out, const struct http_reply *reply, const char *bo
 		at = http_reply_add(at, "\r\n");
 	}
 	at = http_reply_add(at, "\r\n");
-	if (has_length && !(reply->flags & HTTP_REPLY_NO_BODY) && length > 0) {
-		memcpy(at, body, length);
-		at += length;
+	if (has_length && !(reply->flags & HTTP_REPLY_NO_BODY) && bodies > 0) {
+		memcpy(at, body, bodies);
+		at += bodies;
 	}
 	buf_added(out, (size_t)(at - start));
 }

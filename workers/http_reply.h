@@ -35,7 +35,10 @@ struct http_reply {
 
 /* Appends a 101 with these fields: what it switches to, and what that has to say. */
 void http_reply_switch(struct buf *out, const char *upgrade, const struct buf *fields);
-/* Appends the whole reply; of one that comes in parts the head alone. */
+/*
+ * Appends the whole reply; of one that comes in parts the head alone, and so without a body, whose
+ * length is told all the same.
+ */
 void http_reply_write(
     struct buf *out, const struct http_reply *reply, const char *body, size_t length);
 /*

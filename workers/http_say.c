@@ -14,6 +14,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #define HTTP_SAY_JSON_MAX 80 /* bytes of a refusal in JSON */
 #define HTTP_SAY_ALLOW    "Allow: GET, HEAD, POST, PUT, OPTIONS\r\n"
@@ -40,6 +41,23 @@ http_say_whole(struct conn *conn, const struct req *req, struct http_reply *repl
 	if (http_say_is_last(conn))
 		reply->flags |= HTTP_REPLY_CLOSE;
 	http_reply_write(&conn->busy->out, reply, body, length);
+}
+
+/* The status in words. */
+static void
+http_say_status(struct conn *conn, const struct req *req, struct http_reply *reply)
+{
+	const char *text = http_reply_text(reply->status);
+	char json[HTTP_SAY_JSON_MAX];
+
+	reply->type = "text/plain; charset=utf-8";
+	if (req->tag & HTTP_REPLY_JSON) {
+		snprintf(
+		    json, sizeof(json), "{\"status\":%u,\"error\":\"%s\"}", reply->status, text);
+		reply->type = "application/json";
+		text = json;
+	}
+	http_say_whole(conn, req, reply, text, strlen(text));
 }
 
 /* What a program says in message = json. */
@@ -74,7 +92,15 @@ http_say_web(struct conn *conn, const struct req *req)
 	struct http_reply reply = {
 	    .status = answer->status, .type = answer->type, .fields = answer->fields};
 
-	http_say_whole(conn, req, &reply, answer->body, answer->length);
+	/* First, so that nothing comes between its head and the file. */
+	if (answer->has_file && answer->length > 0 && !(req->tag & HTTP_REPLY_NO_BODY))
+		conn_file_send(conn, answer->file, answer->from, answer->length);
+	else if (answer->has_file)
+		close(answer->file);
+	if (answer->explains)
+		http_say_status(conn, req, &reply);
+	else
+		http_say_whole(conn, req, &reply, answer->body, answer->length);
 }
 
 /* Its length is not known: chunks, and in HTTP/1.0 the end of the connection is that of the body.
@@ -118,7 +144,7 @@ http_say_reply(struct conn *conn, const struct req *req, const char *data, size_
 }
 
 static unsigned
-http_say_status(const struct req *req, enum outcome outcome)
+http_say_why(const struct req *req, enum outcome outcome)
 {
 	unsigned status = req->tag >> 16;
 
@@ -141,19 +167,12 @@ http_say_status(const struct req *req, enum outcome outcome)
 void
 http_say_refusal(struct conn *conn, const struct req *req, enum outcome outcome)
 {
-	unsigned status = http_say_status(req, outcome);
-	struct http_reply reply = {.status = status, .type = "text/plain; charset=utf-8"};
-	const char *text = http_reply_text(status);
-	char json[HTTP_SAY_JSON_MAX];
+	unsigned status = http_say_why(req, outcome);
+	struct http_reply reply = {.status = status};
 
 	if (req->said > 0) {
 		conn_cut(conn, (req->tag & HTTP_REPLY_KEEP_10) != 0);
 		return;
-	}
-	if (req->tag & HTTP_REPLY_JSON) {
-		snprintf(json, sizeof(json), "{\"status\":%u,\"error\":\"%s\"}", status, text);
-		reply.type = "application/json";
-		text = json;
 	}
 	if (status == 503)
 		reply.fields = "Retry-After: 1\r\n";
@@ -161,5 +180,5 @@ http_say_refusal(struct conn *conn, const struct req *req, enum outcome outcome)
 		reply.fields = HTTP_UPGRADE;
 	else if (status == 405)
 		reply.fields = HTTP_SAY_ALLOW;
-	http_say_whole(conn, req, &reply, text, strlen(text));
+	http_say_status(conn, req, &reply);
 }

@@ -124,7 +124,7 @@ proto_http_continue(struct conn *conn)
 	struct proto_http *http = conn->busy->state;
 
 	if (http == NULL || !http->request.head_told || !http->request.expects || http->continued ||
-	    conn->busy->under_way > 0 || conn->cut)
+	    conn->busy->under_way > 0 || conn->cut || conn_file_is_there(conn))
 		return;
 	buf_append(&conn->busy->out, HTTP_CONTINUE, strlen(HTTP_CONTINUE));
 	http->continued = true;

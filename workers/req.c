@@ -196,6 +196,16 @@ req_part(struct req *req, const char *data, size_t length)
 	conn_schedule(conn);
 }
 
+/* It was delivered. */
+static void
+req_end(struct req *req, size_t length)
+{
+	req_count(req, req_counter(req->outcome));
+	if (req->service->access != NULL)
+		access_note(req->service->access, req, req->outcome, req->said + length);
+	req_free(req);
+}
+
 /* Hands an outcome to the protocol and frees the request. */
 static void
 req_deliver(struct req *req, const char *data, size_t length)
@@ -214,10 +224,41 @@ req_deliver(struct req *req, const char *data, size_t length)
 		proto->refuse(conn, req, req->outcome);
 		length = req->said == 0 ? strlen(outcome_text(req->outcome)) : 0;
 	}
-	req_count(req, req_counter(req->outcome));
-	if (req->service->access != NULL)
-		access_note(req->service->access, req, req->outcome, req->said + length);
-	req_free(req);
+	if (conn_file_is_there(conn)) {
+		/* All others wait behind it. */
+		TAILQ_INSERT_HEAD(&conn->busy->reqs, req, in_conn);
+		conn->busy->under_way++;
+		req->reply_length = length;
+		return;
+	}
+	req_end(req, length);
+}
+
+/* Those at the front that are known. */
+static void
+req_deliver_all(struct conn *conn)
+{
+	struct req *req;
+
+	while ((req = TAILQ_FIRST(&conn->busy->reqs)) != NULL && !conn->cut &&
+	       !conn_file_is_there(conn)) {
+		if (req->outcome == OUTCOME_PENDING) {
+			req_say_parts(req);
+			return;
+		}
+		req_deliver(req, req->reply, req->reply_length);
+	}
+}
+
+void
+req_sent(struct conn *conn)
+{
+	struct req *req = TAILQ_FIRST(&conn->busy->reqs);
+
+	TAILQ_REMOVE(&conn->busy->reqs, req, in_conn);
+	conn->busy->under_way--;
+	req_end(req, req->reply_length);
+	req_deliver_all(conn);
 }
 
 static void
@@ -248,13 +289,7 @@ req_finish(struct req *req, enum outcome outcome, const char *data, size_t lengt
 		return;
 	}
 	req_deliver(req, data, length);
-	while ((req = TAILQ_FIRST(&conn->busy->reqs)) != NULL && !conn->cut) {
-		if (req->outcome == OUTCOME_PENDING) {
-			req_say_parts(req);
-			return;
-		}
-		req_deliver(req, req->reply, req->reply_length);
-	}
+	req_deliver_all(conn);
 }
 
 void

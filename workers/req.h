@@ -122,6 +122,9 @@ void req_finish_silently(struct req *req);
 /* The client has left and nobody else needs it. */
 void req_drop(struct req *req);
 
+/* For the connection: the file at the end of the first request's reply is gone. */
+void req_sent(struct conn *conn);
+
 /* Makes the message outlive handle(). */
 void req_keep(struct req *req);
 

@@ -8,11 +8,10 @@
 #include "workers/conn.h"
 #include "workers/handler.h"
 #include "workers/http.h"
-#include "workers/http_reply.h"
 #include "workers/req.h"
 #include "workers/service.h"
 
-#include <string.h>
+#include <unistd.h>
 
 bool
 req_web_serves(const struct service *service)
@@ -38,6 +37,8 @@ req_web_reply(struct req *req, const struct req_web_answer *answer)
 	/* An answer is not kept: the protocol sees to it that none has to wait. */
 	if (req->conn != NULL && TAILQ_FIRST(&req->conn->busy->reqs) != req)
 		fatalx("a request was answered out of its turn");
+	if ((req->conn == NULL || req->conn->cut) && answer->has_file)
+		close(answer->file);
 	req->answer = answer;
 	req_reply(req, answer->body, answer->length);
 }
@@ -45,12 +46,7 @@ req_web_reply(struct req *req, const struct req_web_answer *answer)
 void
 req_web_refuse(struct req *req, unsigned status, const char *fields)
 {
-	const char *text = http_reply_text(status);
-	struct req_web_answer answer = {.status = status,
-	    .type = "text/plain; charset=utf-8",
-	    .fields = fields,
-	    .body = text,
-	    .length = strlen(text)};
+	struct req_web_answer answer = {.status = status, .fields = fields, .explains = true};
 
 	req_web_reply(req, &answer);
 }

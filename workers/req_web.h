@@ -46,12 +46,16 @@ struct req_web_answer {
 	const char *type;   /* Content-Type; NULL for none */
 	const char *fields; /* more of them, each with its CR LF; NULL for none */
 	const char *body;
-	size_t length;
+	size_t length; /* bytes of it, or of the file from there on */
+	bool has_file;
+	int file; /* taken over, if it has one; then there is no body */
+	uint64_t from;
+	bool explains; /* the body is the status in words, whatever stands here */
 };
 
 /* Each ends the request, as those of req.h do. */
 void req_web_reply(struct req *req, const struct req_web_answer *answer);
-/* A few words of text that say the status. */
+/* A few words that say the status. */
 void req_web_refuse(struct req *req, unsigned status, const char *fields);
 
 #endif

@@ -44,6 +44,8 @@ struct service {
 	struct conn_list conns;        /* owns */
 	struct program *program;       /* owns; handler = program only */
 	struct collect *collect;       /* owns; handler = collect only */
+	int root;                      /* owns; handler = static only; -1: there is none */
+	uint64_t root_until;           /* when it is opened anew */
 	struct deadline_line idles, messages, writes, lingers; /* of connections */
 	struct deadline_line limits; /* of requests whose clients set one */
 };
@@ -67,6 +69,7 @@ struct worker {
 	struct conn_list closed;      /* freed at the end of the turn */
 	struct stats_row *sum;        /* borrows; of the whole daemon, as each service's stats */
 	unsigned open;                /* connections */
+	unsigned files;               /* that connections send */
 	int fd_limit;                 /* descriptors from here on are kept for instances */
 	struct route *routes;         /* owns; of each listening socket, who is behind it */
 	uint64_t *listener_inodes;    /* owns; of each listening socket, which name it everywhere */
@@ -94,6 +97,8 @@ void worker_pool_damaged(struct worker *worker, unsigned service);
 void worker_ask_file(struct worker *worker, unsigned service, uint32_t number, bool given_up);
 /* A file that was replaced is closed here. */
 void worker_leave_file(struct worker *worker, unsigned service, uint32_t number);
+/* How many more descriptors connections of clients may have, those of other workers too. */
+uint64_t worker_room(const struct worker *worker);
 /* Something ended that the worker may have waited for before it may exit. */
 void worker_check_drained(struct worker *worker);
 

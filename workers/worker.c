@@ -34,6 +34,7 @@
 #include <unistd.h>
 
 #define WORKER_FD_SPARE 64     /* descriptors that connections never get */
+#define WORKER_FD_ROOTS 2      /* of a service of files: its folder, and that a moment ago */
 #define WORKER_FD_FILES 8      /* of a service that collects: an eventfd, its file, the next one */
 #define WORKER_TICK_US  200000 /* how often a lost wake-up or a standing worker is looked for */
 
@@ -149,6 +150,8 @@ worker_reserve_fds(const struct worker *worker, bool ever)
 
 		if (service->conf->handler == HANDLER_COLLECT)
 			reserve += WORKER_FD_FILES;
+		if (service->conf->handler == HANDLER_STATIC)
+			reserve += WORKER_FD_ROOTS;
 		reserve +=
 		    2 * (ever && service->program != NULL ? pool_capacity(service->program->pool)
 							  : worker_count_instances(service));
@@ -177,7 +180,7 @@ worker_keep_fds(struct worker *worker)
 uint64_t
 worker_room(const struct worker *worker)
 {
-	uint64_t used = (uint64_t)worker->fd_base + worker->open + worker->promised;
+	uint64_t used = (uint64_t)worker->fd_base + worker->open + worker->files + worker->promised;
 
 	return used < (uint64_t)worker->fd_limit ? (uint64_t)worker->fd_limit - used : 0;
 }

@@ -46,8 +46,6 @@ void worker_accept(struct worker *worker);
 void worker_keep_fds(struct worker *worker);
 /* A second order may be hastier than the first. */
 void worker_drain(struct worker *worker, bool hastily);
-/* How many more descriptors connections of other workers may bring. */
-uint64_t worker_room(const struct worker *worker);
 
 /* What follows each round of the loop. */
 void worker_turn(struct worker *worker);

@@ -181,7 +181,8 @@ static const struct {
 	"t.conf:3: [service a] protocol: 'lines': expects stream, line, frame or http; did you "
 	"mean "
 	"line?\n"
-	"t.conf:4: [service a] handler: 'proxy': expects echo, discard, collect or program\n"},
+	"t.conf:4: [service a] handler: 'proxy': expects echo, discard, collect, program or "
+	"static\n"},
     /* comments inside values */
     {ECHO "backlog=5 ; five\n", "t.conf:5: [service a] backlog: a semicolon behind a blank: "
 				"comments stand on lines of their own\n"},
@@ -225,6 +226,23 @@ static const struct {
 	"t.conf:5: [service a] command: is for handler program alone; the handler is echo\n"
 	"t.conf:6: [service a] queue: is for the handlers program and collect alone; the handler "
 	"is echo\n"},
+    /* files */
+    {"[service a]\nlisten=80\nprotocol=http\nhandler=static\n",
+	"t.conf:1: [service a]: root is missing; handler static needs it\n"},
+    {"[service a]\nlisten=80\nprotocol=http\nhandler=static\nroot=/nowhere\nindex=a/b\n",
+	"t.conf:5: [service a] root: /nowhere: No such file or directory\n"
+	"t.conf:6: [service a] index: 'a/b' is no name of a file that may be served\n"},
+    {"[service a]\nlisten=80\nprotocol=http\nhandler=static\nroot=/etc/passwd\nindex=.a\n",
+	"t.conf:5: [service a] root: /etc/passwd is no folder\n"
+	"t.conf:6: [service a] index: '.a' is no name of a file that may be served\n"},
+    {"[service a]\nlisten=80\nprotocol=http\nhandler=static\nroot=/\nmessage=raw\n"
+     "content_type=a/b\n",
+	"t.conf:6: [service a] message: means nothing to handler static\n"
+	"t.conf:7: [service a] content_type: means nothing to handler static\n"},
+    {"[service a]\nlisten=80\nprotocol=http\nhandler=echo\nroot=/\n",
+	"t.conf:5: [service a] root: is for handler static alone; the handler is echo\n"},
+    {"[service a]\nlisten=80\nprotocol=line\nhandler=static\nroot=/\n",
+	"t.conf:4: [service a] handler: static cannot stand behind protocol line\n"},
     /* collecting */
     {"[service a]\nlisten=80\nprotocol=line\nhandler=collect\n",
 	"t.conf:1: [service a]: file is missing; handler collect needs it\n"},

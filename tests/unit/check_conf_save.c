@@ -38,7 +38,9 @@ static const char every_key[] =
     "= a.example *.b.example\n"
     "message = json\ncors_origins = https://a, http://b:80\n"
     "[service f]\nlisten = 127.0.0.1:0\nprotocol = http\nhandler = program\ncommand = sh\n"
-    "reply_end = .\nstream = yes\n";
+    "reply_end = .\nstream = yes\n"
+    "[service g]\nlisten = 127.0.0.1:0\nprotocol = http\nhandler = static\nroot = /tmp\n"
+    "index = home.htm\n";
 
 static char *
 dump(const struct conf *conf)
