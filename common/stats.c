@@ -5,6 +5,7 @@
  */
 #include "common/stats.h"
 
+#include "common/clock.h"
 #include "common/hash.h"
 #include "common/mem.h"
 
@@ -97,6 +98,15 @@ stats_map(int fd, unsigned workers, int kind)
 	return stats;
 }
 
+static uint64_t
+stats_date(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	return (uint64_t)now.tv_sec * CLOCK_SECOND + (uint64_t)now.tv_nsec;
+}
+
 /* Pages come into being when they are first touched; most of the times' never are. */
 struct stats *
 stats_new(unsigned workers)
@@ -109,6 +119,8 @@ stats_new(unsigned workers)
 	if (stats != NULL) {
 		*stats->head = (struct stats_head){
 		    stats_layout(), workers, STATS_HEAD, sizeof(struct stats_row)};
+		stats->shared->began = clock_now();
+		stats->shared->began_date = stats_date();
 		return stats;
 	}
 	reason = errno;

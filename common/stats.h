@@ -79,12 +79,31 @@ struct stats_row {
 	_Atomic uint64_t asking, staying;
 };
 
+/* X(name, "what it is"): what the master alone knows of a service's instances, and alone writes. */
+#define STAFF(X)                                                                                   \
+	X(wanted, "instances that there are to be now")                                            \
+	X(starting, "instances that were started and serve nobody yet")                            \
+	X(looping, "1 while instances die one after another and are started less often")           \
+	X(starts, "instances started, or tried to")                                                \
+	X(failures, "instances that died by themselves or could not be started")                   \
+	X(recycled, "instances replaced for max_requests, max_age or max_memory")
+
+enum stats_staff {
+#define X(name, help) STAFF_##name,
+	STAFF(X)
+#undef X
+	    STAFF_COUNT
+};
+
 /* What all write. */
 struct stats_shared {
 	_Alignas(64) _Atomic uint64_t open; /* the sum of the rows' at about this moment */
 	_Alignas(64) _Atomic uint64_t said; /* see stats_first_this_second() */
 	_Atomic uint64_t serving;
 	_Atomic uint64_t departed; /* changes before a row loses what another one has got */
+	/* And the master alone. */
+	_Alignas(64) _Atomic uint64_t staff[STAFF_COUNT];
+	uint64_t began, began_date; /* when counting began: clock_now(), and ns since 1970 */
 };
 
 /* Of one outcome and span, nanoseconds. */
@@ -203,6 +222,10 @@ uint64_t stats_open_about(const struct stats *stats);
 /* How many workers share the connections: the master says it, the workers ask. */
 void stats_set_serving(const struct stats *stats, unsigned workers);
 unsigned stats_serving(const struct stats *stats);
+/* For the master, and for whoever wants to know. */
+void stats_set_staff(const struct stats *stats, enum stats_staff what, uint64_t value);
+void stats_count_staff(const struct stats *stats, enum stats_staff what);
+uint64_t stats_staff(const struct stats *stats, enum stats_staff what);
 /* Requests that have no outcome yet: of all workers, and of one. */
 uint64_t stats_under_way(const struct stats *stats);
 uint64_t stats_row_under_way(const struct stats_row *row);

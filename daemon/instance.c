@@ -106,6 +106,7 @@ instance_start(struct instance *instance, uint64_t now)
 	backoff_rate_note(&service->rate, now);
 	instance->since = now;
 	instance->starts++;
+	stats_count_staff(service->stats, STAFF_starts);
 	if (spawn_start(&service->plan, &master->guardian, &spawned, why) != 0) {
 		service->cannot_start = true;
 		log_warnx("service %s: instance %u cannot be started: %s",

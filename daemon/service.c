@@ -426,6 +426,8 @@ service_turn(struct service *service, uint64_t now)
 		time = service_start_due(service, now);
 		next = time < next ? time : next;
 	}
+	if (service->count > 0)
+		service_tell(service);
 	/* Nobody has it, and its last instance is gone. */
 	if (service->ending && service_processes(service) == 0)
 		service_free(service);

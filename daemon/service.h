@@ -135,6 +135,8 @@ struct service_census {
 };
 
 struct service_census service_count(const struct service *service, uint64_t now);
+/* Writes down what the workers tell of it: see STAFF in common/stats.h. */
+void service_tell(const struct service *service);
 /* The bounds of `wanted`. */
 unsigned service_least(const struct service *service);
 unsigned service_most(const struct service *service);

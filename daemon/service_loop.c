@@ -41,6 +41,7 @@ service_note_death(
 	bool tell = instance->last_said[0] != '\0';
 
 	service->failures++;
+	stats_count_staff(service->stats, STAFF_failures);
 	snprintf(service->last_exit, sizeof(service->last_exit), "%s", instance->last_exit);
 	snprintf(service->last_said, sizeof(service->last_said), "%s", instance->last_said);
 	if (!backoff_loop_death(&service->loop, now, started, works))

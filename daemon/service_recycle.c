@@ -83,6 +83,7 @@ service_replace(struct service *service, uint64_t now)
 	    (long)worn->pid, size->worn_why);
 	worn->recycled++;
 	size->recycled++;
+	stats_count_staff(worn->service->stats, STAFF_recycled);
 	instance_retire(worn, now);
 	return MASTER_NEVER;
 }

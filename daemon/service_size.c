@@ -102,6 +102,19 @@ service_count(const struct service *service, uint64_t now)
 	return census;
 }
 
+void
+service_tell(const struct service *service)
+{
+	unsigned starting = 0;
+
+	for (unsigned i = 0; i < service->size.used; i++)
+		starting +=
+		    instance_is_live(&service->instances[i]) && !service->instances[i].offered;
+	stats_set_staff(service->stats, STAFF_wanted, service->size.wanted);
+	stats_set_staff(service->stats, STAFF_starting, starting);
+	stats_set_staff(service->stats, STAFF_looping, backoff_loop_is_on(&service->loop));
+}
+
 unsigned
 service_target(const struct service *service)
 {

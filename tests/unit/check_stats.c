@@ -399,6 +399,24 @@ START_TEST(the_last_holder_frees)
 }
 END_TEST
 
+/* They are one word each, and what the other writers do is beside them. */
+START_TEST(the_staff_is_the_masters)
+{
+	struct stats *stats = stats_new(WORKERS);
+
+	for (unsigned i = 0; i < STAFF_COUNT; i++)
+		stats_set_staff(stats, (enum stats_staff)i, 10 + i);
+	stats_count_staff(stats, STAFF_starts);
+	stats_count_staff(stats, STAFF_starts);
+	for (unsigned i = 0; i < STAFF_COUNT; i++)
+		ck_assert_uint_eq(
+		    stats_staff(stats, (enum stats_staff)i), 10 + i + (i == STAFF_starts ? 2 : 0));
+	ck_assert_uint_eq(stats_open(stats) + stats_open_about(stats), 0);
+	ck_assert_uint_gt(stats->shared->began, 0);
+	stats_free(stats);
+}
+END_TEST
+
 START_TEST(counters_have_names)
 {
 	static const char *const outcomes[] = {
@@ -472,6 +490,7 @@ main(void)
 	tcase_add_test(tcase, one_may_speak_each_second);
 	tcase_add_test(tcase, rows_share_no_cache_line);
 	tcase_add_test(tcase, the_last_holder_frees);
+	tcase_add_test(tcase, the_staff_is_the_masters);
 	tcase_add_test(tcase, counters_have_names);
 	tcase_add_test(tcase, kinds_that_go_together);
 	suite_add_tcase(suite, tcase);
