@@ -45,7 +45,7 @@ hostler_load_report(const struct load_run *run)
 	if (status == STATUS_UNREACHABLE)
 		fprintf(stderr, "hostler-load run: no connection to %s: %s\n",
 		    addr_format(&run->options->address, address),
-		    run->connect_errno ? strerror(run->connect_errno) : "not open in time");
+		    run->connect_why[0] != '\0' ? run->connect_why : "not open in time");
 	if (!load_report_adds_up(run))
 		fputs("hostler-load run: the outcomes do not add up to the requests\n", stderr);
 	if (fflush(stdout) != 0) {

@@ -6,9 +6,12 @@
 
 #include "common/clock.h"
 #include "common/codec.h"
+#include "common/utf8.h"
 #include "ctl/load_check.h"
+#include "ctl/load_handshake.h"
 #include "ctl/load_http.h"
 #include "ctl/load_socket.h"
+#include "ctl/load_websocket.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -19,6 +22,15 @@
 
 #define LOAD_ASK_READ    65536
 #define LOAD_ASK_LARGEST (64u << 20) /* bytes of a reply */
+
+/* How far what is awaited was read. */
+struct load_ask_reading {
+	uint64_t deadline;
+	bool is_http; /* a reply of HTTP, to a request or to the handshake of a WebSocket */
+	size_t scanned;
+	struct load_http http;
+	struct load_websocket websocket;
+};
 
 void
 load_ask_open(struct load_ask *ask, const struct load_call_options *options)
@@ -34,9 +46,18 @@ load_ask_hang_up(struct load_ask *ask)
 	ask->fd = -1;
 }
 
+/* Says Close first, where that is known; nobody waits for the answer. */
 void
 load_ask_close(struct load_ask *ask)
 {
+	struct buf out = {0};
+
+	if (ask->fd != -1 && ask->options->protocol->websocket) {
+		load_handshake_close(&out, WEBSOCKET_NORMAL);
+		if (send(ask->fd, buf_bytes(&out), buf_length(&out), MSG_NOSIGNAL) > 0)
+			shutdown(ask->fd, SHUT_WR);
+	}
+	buf_free(&out);
 	load_ask_hang_up(ask);
 	buf_free(&ask->in);
 }
@@ -81,45 +102,6 @@ load_ask_finish_connect(const struct load_ask *ask, uint64_t deadline)
 	return error;
 }
 
-static enum load_asked
-load_ask_connect(struct load_ask *ask)
-{
-	const struct addr *address = &ask->options->address;
-	uint64_t deadline = clock_now() + ask->options->connect_timeout;
-	char where[ADDR_TEXT_MAX], why[sizeof(ask->why)];
-	int error = 0;
-
-	buf_free(&ask->in);
-	ask->fd = load_socket(address);
-	if (ask->fd == -1)
-		return load_ask_fail(ask, LOAD_ASKED_UNREACHABLE, strerror(errno));
-	if (connect(ask->fd, (const struct sockaddr *)&address->storage, address->length) == -1)
-		error = errno == EINPROGRESS ? load_ask_finish_connect(ask, deadline) : errno;
-	if (error == 0 && load_socket_met_itself(ask->fd, address))
-		error = ECONNREFUSED;
-	if (error == 0)
-		return LOAD_ASKED_REPLY;
-	snprintf(why, sizeof(why), "no connection to %s: %s", addr_format(address, where),
-	    error == ETIMEDOUT ? "not open in time" : strerror(error));
-	return load_ask_fail(ask, LOAD_ASKED_UNREACHABLE, why);
-}
-
-/*
- * A connection that is kept from the request before may be over by now, and nothing was asked on it
- * since: then a new one is made. Bytes that nobody asked for make it useless, too.
- */
-static enum load_asked
-load_ask_renew(struct load_ask *ask)
-{
-	char byte;
-
-	if (ask->fd != -1 &&
-	    (buf_length(&ask->in) > 0 || recv(ask->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != -1 ||
-		(errno != EAGAIN && errno != EINTR)))
-		load_ask_hang_up(ask);
-	return ask->fd == -1 ? load_ask_connect(ask) : LOAD_ASKED_REPLY;
-}
-
 /* Either a text is what is got, or it goes there as a body. */
 static void
 load_ask_make_http(
@@ -152,6 +134,11 @@ load_ask_make(struct load_ask *ask, const char *text, size_t length, struct buf 
 
 	if (options->protocol->http) {
 		load_ask_make_http(options, text, length, out);
+		return;
+	}
+	if (options->protocol->websocket) {
+		load_handshake_frame(out,
+		    utf8_is_valid(text, length) ? WEBSOCKET_TEXT : WEBSOCKET_BINARY, text, length);
 		return;
 	}
 	if (options->ids) {
@@ -219,6 +206,75 @@ load_ask_judge_id(struct load_ask *ask, uint32_t id)
 	return load_ask_error(ask, name, strlen(name));
 }
 
+/* The server answers no more: does it say why? */
+static enum load_asked
+load_ask_judge_close(struct load_ask *ask, const struct load_websocket_part *part)
+{
+	enum load_error error;
+	const char *name;
+	char why[64];
+
+	if (load_handshake_error(part->code, part->data, part->length, &error)) {
+		load_ask_hang_up(ask);
+		name = load_check_error_text(error);
+		return load_ask_error(ask, name, strlen(name));
+	}
+	snprintf(why, sizeof(why), "the server closed the connection with code %u", part->code);
+	return load_ask_fail(ask, LOAD_ASKED_LOST, why);
+}
+
+/* A control frame. Returns whether the call ends with it. */
+static bool
+load_ask_hear(struct load_ask *ask, const struct load_websocket_part *part, uint64_t deadline,
+    enum load_asked *how)
+{
+	struct buf out = {0};
+
+	*how = LOAD_ASKED_REPLY;
+	if (part->opcode == WEBSOCKET_PING) {
+		load_handshake_frame(&out, WEBSOCKET_PONG, part->data, part->length);
+		*how = load_ask_send(ask, &out, deadline);
+		buf_free(&out);
+	}
+	if (part->opcode == WEBSOCKET_CLOSE)
+		*how = load_ask_judge_close(ask, part);
+	else if (*how == LOAD_ASKED_REPLY)
+		buf_consume(&ask->in, part->used);
+	return *how != LOAD_ASKED_REPLY;
+}
+
+/* Looks for a whole message. */
+static bool
+load_ask_find_websocket(
+    struct load_ask *ask, struct load_ask_reading *reading, enum load_asked *how)
+{
+	struct load_websocket_part part = {0};
+	enum load_websocket_found found;
+
+	do {
+		if (buf_length(&ask->in) == 0)
+			return false;
+		found = load_websocket_find(&reading->websocket, buf_bytes(&ask->in),
+		    buf_length(&ask->in), LOAD_ASK_LARGEST, &part);
+		if (found == LOAD_WEBSOCKET_MORE)
+			return false;
+		if (found == LOAD_WEBSOCKET_CONTROL &&
+		    load_ask_hear(ask, &part, reading->deadline, how))
+			return true;
+	} while (found == LOAD_WEBSOCKET_CONTROL);
+	*how = LOAD_ASKED_REPLY;
+	if (found == LOAD_WEBSOCKET_BAD)
+		*how = load_ask_fail(ask, LOAD_ASKED_LOST, part.why);
+	else if (part.opcode == WEBSOCKET_TEXT && !utf8_is_valid(part.data, part.length))
+		*how = load_ask_fail(ask, LOAD_ASKED_LOST, "text that is no UTF-8");
+	if (*how != LOAD_ASKED_REPLY)
+		return true;
+	ask->reply = part.data;
+	ask->length = part.length;
+	ask->used = part.used;
+	return true;
+}
+
 /* Looks for a whole reply. False: more has to come. */
 static bool
 load_ask_find(struct load_ask *ask, size_t *scanned, enum load_asked *how)
@@ -277,13 +333,24 @@ load_ask_find_http(struct load_ask *ask, struct load_http *state, bool end, enum
 	return true;
 }
 
-static enum load_asked
-load_ask_receive(struct load_ask *ask, uint64_t deadline)
+/* Looks for what is awaited; `end`: nothing more will come. */
+static bool
+load_ask_look(
+    struct load_ask *ask, struct load_ask_reading *reading, bool end, enum load_asked *how)
 {
-	bool http = ask->options->protocol->http, found;
-	struct load_http state = {0};
+	if (reading->is_http)
+		return load_ask_find_http(ask, &reading->http, end, how);
+	if (end)
+		return false;
+	if (ask->options->protocol->websocket)
+		return load_ask_find_websocket(ask, reading, how);
+	return load_ask_find(ask, &reading->scanned, how);
+}
+
+static enum load_asked
+load_ask_receive(struct load_ask *ask, struct load_ask_reading *reading)
+{
 	enum load_asked how = LOAD_ASKED_LOST;
-	size_t scanned = 0;
 	ssize_t got;
 
 	for (;;) {
@@ -292,13 +359,11 @@ load_ask_receive(struct load_ask *ask, uint64_t deadline)
 			buf_added(&ask->in, (size_t)got);
 		if (got == -1 && errno != EAGAIN && errno != EINTR)
 			return load_ask_fail(ask, LOAD_ASKED_LOST, strerror(errno));
-		if (got == -1 && !load_ask_wait(ask, POLLIN, deadline))
+		if (got == -1 && !load_ask_wait(ask, POLLIN, reading->deadline))
 			return load_ask_fail(ask, LOAD_ASKED_LOST, "no reply in time");
 		if (got == -1)
 			continue;
-		found = http ? load_ask_find_http(ask, &state, got == 0, &how)
-			     : got > 0 && load_ask_find(ask, &scanned, &how);
-		if (found)
+		if (load_ask_look(ask, reading, got == 0, &how))
 			return how;
 		if (got == 0)
 			return load_ask_fail(
@@ -306,12 +371,79 @@ load_ask_receive(struct load_ask *ask, uint64_t deadline)
 	}
 }
 
+/* Asks for a WebSocket on a connection that is open. */
+static enum load_asked
+load_ask_greet(struct load_ask *ask, uint64_t deadline)
+{
+	struct load_ask_reading reading = {.deadline = deadline, .is_http = true};
+	const char *path = ask->options->path ? ask->options->path : "/";
+	char accept[WEBSOCKET_ACCEPT], why[sizeof(ask->why)];
+	struct buf out = {0};
+	enum load_asked how;
+
+	load_handshake_make(&out, &ask->options->address, path, accept);
+	reading.http.accept = accept;
+	how = load_ask_send(ask, &out, deadline);
+	buf_free(&out);
+	if (how == LOAD_ASKED_REPLY)
+		how = load_ask_receive(ask, &reading);
+	if (how == LOAD_ASKED_REPLY && ask->status == 101) {
+		buf_consume(&ask->in, ask->used);
+		ask->used = 0;
+		ask->reply = NULL;
+		return how;
+	}
+	snprintf(why, sizeof(why), "the handshake: %.100s", ask->why);
+	return load_ask_fail(ask, LOAD_ASKED_UNREACHABLE, why);
+}
+
+static enum load_asked
+load_ask_connect(struct load_ask *ask)
+{
+	const struct addr *address = &ask->options->address;
+	uint64_t deadline = clock_now() + ask->options->connect_timeout;
+	char where[ADDR_TEXT_MAX], why[sizeof(ask->why)];
+	int error = 0;
+
+	buf_free(&ask->in);
+	ask->fd = load_socket(address);
+	if (ask->fd == -1)
+		return load_ask_fail(ask, LOAD_ASKED_UNREACHABLE, strerror(errno));
+	if (connect(ask->fd, (const struct sockaddr *)&address->storage, address->length) == -1)
+		error = errno == EINPROGRESS ? load_ask_finish_connect(ask, deadline) : errno;
+	if (error == 0 && load_socket_met_itself(ask->fd, address))
+		error = ECONNREFUSED;
+	if (error == 0 && ask->options->protocol->websocket)
+		return load_ask_greet(ask, deadline);
+	if (error == 0)
+		return LOAD_ASKED_REPLY;
+	snprintf(why, sizeof(why), "no connection to %s: %s", addr_format(address, where),
+	    error == ETIMEDOUT ? "not open in time" : strerror(error));
+	return load_ask_fail(ask, LOAD_ASKED_UNREACHABLE, why);
+}
+
+/*
+ * A connection that is kept from the request before may be over by now, and nothing was asked on it
+ * since: then a new one is made. Bytes that nobody asked for make it useless, too.
+ */
+static enum load_asked
+load_ask_renew(struct load_ask *ask)
+{
+	char byte;
+
+	if (ask->fd != -1 &&
+	    (buf_length(&ask->in) > 0 || recv(ask->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != -1 ||
+		(errno != EAGAIN && errno != EINTR)))
+		load_ask_hang_up(ask);
+	return ask->fd == -1 ? load_ask_connect(ask) : LOAD_ASKED_REPLY;
+}
+
 enum load_asked
 load_ask(struct load_ask *ask, const char *text, size_t length)
 {
+	struct load_ask_reading reading = {.is_http = ask->options->protocol->http};
 	struct buf out = {0};
 	enum load_asked how;
-	uint64_t deadline;
 
 	buf_consume(&ask->in, ask->used);
 	ask->reply = NULL;
@@ -319,9 +451,9 @@ load_ask(struct load_ask *ask, const char *text, size_t length)
 	how = load_ask_renew(ask);
 	if (how != LOAD_ASKED_REPLY)
 		return how;
-	deadline = clock_now() + ask->options->timeout;
+	reading.deadline = clock_now() + ask->options->timeout;
 	load_ask_make(ask, text, length, &out);
-	how = load_ask_send(ask, &out, deadline);
+	how = load_ask_send(ask, &out, reading.deadline);
 	buf_free(&out);
-	return how == LOAD_ASKED_REPLY ? load_ask_receive(ask, deadline) : how;
+	return how == LOAD_ASKED_REPLY ? load_ask_receive(ask, &reading) : how;
 }

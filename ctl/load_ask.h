@@ -30,7 +30,7 @@ struct load_ask {
 	const char *reply; /* borrows from `in`, until the next call; NULL: none */
 	size_t length;     /* bytes */
 	size_t used;       /* bytes of `in` that it takes, with its framing */
-	unsigned status;   /* http: 200 to 599 */
+	unsigned status;   /* http: 200 to 599; websocket: of the handshake */
 	char why[160]; /* why there is no reply, or which error: a sentence without a full stop */
 };
 

@@ -130,7 +130,7 @@ load_call_can_ask(const struct load_call_options *options, const char *text, siz
 		good = good && length > 0 && text[0] == '/';
 		for (size_t i = 0; i < length; i++)
 			good = good && text[i] > ' ' && text[i] < 0x7f && text[i] != '#';
-	} else if (!options->protocol->http) {
+	} else if (!options->protocol->http && !options->protocol->websocket) {
 		good = good && codec_can_carry(options->protocol->codec, text, length);
 	}
 	if (good)

@@ -18,9 +18,10 @@ const char load_call_options_help[] =
     "Asks each TEXT in turn and prints each reply in a line. Without a TEXT, or for '-', each\n"
     "line of standard input is one.\n"
     "ADDRESS is 127.0.0.1:80, [::1]:80, localhost:80, 80 or unix:/run/x.sock, or\n"
-    "http://127.0.0.1:80/path: then each TEXT is POSTed there.\n"
+    "http://127.0.0.1:80/path: then each TEXT is POSTed there, or ws://127.0.0.1:80/path.\n"
     "\n"
-    "  --protocol NAME        line (default), frame, or http: a TEXT is a /path to GET\n"
+    "  --protocol NAME        line (default), frame, websocket, or http: a TEXT is a /path\n"
+    "                         to GET\n"
     "  --ids                  frames carry ids (ids = yes)\n"
     "  --connect-timeout TIME a connection not open by then is given up (default 5s)\n"
     "  --timeout TIME         a reply not there by then is given up (default 10s)\n"
@@ -41,6 +42,7 @@ const char load_call_options_help[] =
     "  hostler-load call --retries 5 --timeout 2s unix:/run/upper.sock one two three\n"
     "  hostler-load call --protocol http 8080 /health\n"
     "  hostler-load call http://localhost:8080/upper 'hello world'\n"
+    "  hostler-load call ws://localhost:8080/upper one two three\n"
     "  sort words | hostler-load call 10001\n";
 
 enum {

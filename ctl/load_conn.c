@@ -1,20 +1,23 @@
 /*
- * The sockets of a run. Owns a connection's descriptor, its unfinished reply and its unwritten
- * bytes; the big buffers belong to the run and are shared by all. One read and one write for each
- * wake-up; nothing is allocated for a request unless the socket takes or gives only part of it.
- * Never decides how often or when to connect: that is load_run.c.
+ * The sockets of a run: how they open and end, and what is written. Owns a connection's descriptor,
+ * its unfinished reply and its unwritten bytes; the big buffers belong to the run and are shared by
+ * all. One read and one write for each wake-up; nothing is allocated for a request unless the
+ * socket takes or gives only part of it. What is read is load_input.c's. Never decides how often or
+ * when to connect: that is load_run.c.
  */
 #include "ctl/load_conn.h"
 
 #include "common/addr.h"
 #include "common/clock.h"
+#include "ctl/load_input.h"
 #include "ctl/load_rate.h"
-#include "ctl/load_report.h"
 #include "ctl/load_run.h"
+#include "ctl/load_session.h"
 #include "ctl/load_socket.h"
 
 #include <errno.h>
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -30,6 +33,7 @@ load_conn_close(struct load_conn *conn)
 	close(conn->fd);
 	buf_free(&conn->in);
 	buf_free(&conn->out);
+	conn->control = 0;
 	conn->state = LOAD_CONN_CLOSED;
 	conn->fd = -1;
 }
@@ -39,7 +43,7 @@ load_conn_end(struct load_conn *conn, enum load_conn_reason reason)
 {
 	struct load_run *run = conn->run;
 
-	if (conn->state == LOAD_CONN_CONNECTING)
+	if (conn->state == LOAD_CONN_CONNECTING || conn->state == LOAD_CONN_GREETING)
 		run->connecting--;
 	else if (conn->state != LOAD_CONN_CLOSED)
 		run->open--;
@@ -49,29 +53,36 @@ load_conn_end(struct load_conn *conn, enum load_conn_reason reason)
 	load_run_on_end(run, conn, reason);
 }
 
-/* Why the connection could not be opened: errno in words. */
-static void
+void
 load_conn_fail(struct load_conn *conn, int error)
 {
-	conn->run->connect_errno = error;
+	struct load_run *run = conn->run;
+
+	snprintf(run->connect_why, sizeof(run->connect_why), "%s", strerror(error));
 	load_conn_end(conn, error == ECONNREFUSED ? LOAD_CONN_REFUSED : LOAD_CONN_FAILED);
+}
+
+void
+load_conn_ready(struct load_conn *conn)
+{
+	conn->run->connecting--;
+	conn->state = LOAD_CONN_OPEN;
+	conn->run->open++;
+	load_run_on_open(conn->run, conn);
 }
 
 static void
 load_conn_opened(struct load_conn *conn)
 {
-	struct load_run *run = conn->run;
-
-	if (load_socket_met_itself(conn->fd, &run->options->address)) {
+	if (load_socket_met_itself(conn->fd, &conn->run->options->address)) {
 		load_conn_fail(conn, ECONNREFUSED);
 		return;
 	}
-	if (conn->state == LOAD_CONN_CONNECTING)
-		run->connecting--;
-	conn->state = LOAD_CONN_OPEN;
-	run->open++;
 	event_add(&conn->read_event, NULL);
-	load_run_on_open(run, conn);
+	if (conn->run->options->protocol->websocket)
+		load_session_greet(conn);
+	else
+		load_conn_ready(conn);
 }
 
 static void
@@ -111,13 +122,38 @@ load_conn_write(struct load_conn *conn, const char *data, size_t length)
 {
 	ssize_t written = send(conn->fd, data, length, MSG_NOSIGNAL);
 
-	if (written == -1) {
-		if (errno != EAGAIN && errno != EINTR)
-			conn->mute = true;
-		return 0;
-	}
-	load_conn_wrote(conn, (size_t)written);
-	return (size_t)written;
+	if (written >= 0)
+		return (size_t)written;
+	if (errno != EAGAIN && errno != EINTR)
+		conn->mute = true;
+	return 0;
+}
+
+/* The same for requests, or for what of them is left in `out`. */
+static size_t
+load_conn_write_own(struct load_conn *conn, const char *data, size_t length)
+{
+	size_t written = load_conn_write(conn, data, length), own = length - conn->control;
+
+	if (written > own)
+		conn->control -= written - own;
+	if (written > 0 && own > 0)
+		load_conn_wrote(conn, written < own ? written : own);
+	return written;
+}
+
+void
+load_conn_put(struct load_conn *conn, const char *data, size_t length)
+{
+	size_t written = 0;
+
+	if (buf_length(&conn->out) == 0)
+		written = load_conn_write(conn, data, length);
+	if (conn->mute || written == length)
+		return;
+	buf_append(&conn->out, data + written, length - written);
+	conn->control += length - written;
+	event_add(&conn->write_event, NULL);
 }
 
 /*
@@ -135,6 +171,8 @@ load_conn_is_over(struct load_conn *conn)
 	    !load_check_answered(&conn->run->check, conn->number))
 		return false;
 	got = recv(conn->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+	if (got == 1 && load_session_is_close(conn, byte))
+		got = 0;
 	if (got == 1 || (got == -1 && (errno == EAGAIN || errno == EINTR)))
 		return false;
 	load_conn_end(conn, got == 0 ? LOAD_CONN_IDLE : LOAD_CONN_PEER);
@@ -164,7 +202,7 @@ load_conn_write_requests(struct load_conn *conn, uint64_t now, unsigned most)
 	} while (count < most && length + run->wire.request <= run->output_size &&
 		 load_run_may_make(run, conn));
 	conn->made_end += length;
-	written = load_conn_write(conn, run->output, length);
+	written = load_conn_write_own(conn, run->output, length);
 	if (conn->mute)
 		return count;
 	if (written < length) {
@@ -203,172 +241,10 @@ load_conn_on_write(evutil_socket_t fd, short what, void *arg)
 	}
 	if (buf_length(&conn->out) > 0)
 		buf_consume(&conn->out,
-		    load_conn_write(conn, buf_bytes(&conn->out), buf_length(&conn->out)));
+		    load_conn_write_own(conn, buf_bytes(&conn->out), buf_length(&conn->out)));
 	if (buf_length(&conn->out) > 0 && !conn->mute)
 		event_add(&conn->write_event, NULL);
 	else
-		load_conn_send(conn);
-}
-
-/* Books what was found. */
-static enum load_found
-load_conn_book(
-    struct load_conn *conn, enum load_wire_found what, struct load_wire_reply *reply, uint64_t now)
-{
-	struct load_run *run = conn->run;
-	enum load_found found =
-	    load_wire_book(&run->wire, &run->check, conn->number, what, reply, now);
-
-	if (found >= LOAD_FOUND_WRONG)
-		load_report_reply(run, conn->number, found, reply);
-	if (what == LOAD_WIRE_REPLY && run->options->protocol->http)
-		run->statuses[reply->status]++;
-	conn->replies++;
-	conn->told = conn->told || reply->closes;
-	return found;
-}
-
-/*
- * Checks every whole reply; `used` is how many bytes they take, or -1 when no reply can be found
- * any more. Returns whether one of them was right.
- */
-static bool
-load_conn_check(struct load_conn *conn, char *data, size_t length, uint64_t now, ssize_t *used)
-{
-	struct load_wire_reply reply;
-	struct load_run *run = conn->run;
-	enum load_wire_found what;
-	enum load_found found;
-	bool right = false;
-
-	for (*used = 0; (size_t)*used < length; *used += (ssize_t)reply.used) {
-		what = load_wire_find(&run->wire, &run->check, conn->number, &conn->reading,
-		    data + *used, length - (size_t)*used, &reply);
-		if (what == LOAD_WIRE_MORE)
-			break;
-		found = load_conn_book(conn, what, &reply, now);
-		right = right || found == LOAD_FOUND_RIGHT;
-		if (what == LOAD_WIRE_DAMAGED ||
-		    (found >= LOAD_FOUND_WRONG && run->options->protocol->stream)) {
-			*used = -1;
-			break;
-		}
-	}
-	return right;
-}
-
-/*
- * Reads once. `data` and `length` are then the unfinished reply with what was read behind it: in
- * the run's buffer, so that waiting connections hold little memory, unless it is so much already
- * that moving it each time would cost more.
- */
-static ssize_t
-load_conn_read(struct load_conn *conn, char **data, size_t *length)
-{
-	size_t rest = buf_length(&conn->in);
-	char *to = conn->run->input;
-	ssize_t got;
-
-	if (rest > LOAD_CONN_REST) {
-		got = read(conn->fd, buf_reserve(&conn->in, LOAD_CONN_READ), LOAD_CONN_READ);
-		if (got > 0)
-			buf_added(&conn->in, (size_t)got);
-		*data = buf_bytes(&conn->in);
-		*length = buf_length(&conn->in);
-		return got;
-	}
-	got = read(conn->fd, to + rest, LOAD_CONN_READ);
-	if (got >= 0 && rest > 0) {
-		memcpy(to, buf_bytes(&conn->in), rest);
-		buf_free(&conn->in);
-	}
-	*data = to;
-	*length = rest + (got > 0 ? (size_t)got : 0);
-	return got;
-}
-
-/* Keeps what is left of what load_conn_read() gave. */
-static void
-load_conn_keep(struct load_conn *conn, const char *data, size_t length, size_t used)
-{
-	if (data == conn->run->input)
-		buf_append(&conn->in, data + used, length - used);
-	else
-		buf_consume(&conn->in, used);
-}
-
-/* Every request has its reply: why the connection ends now, if it does. */
-static bool
-load_conn_end_answered(struct load_conn *conn, bool closed)
-{
-	struct load_run *run = conn->run;
-
-	if (conn->state == LOAD_CONN_CLOSED) /* with the run, after its last reply */
-		return true;
-	if (!load_check_answered(&run->check, conn->number))
-		return false;
-	if (run->options->per_request && conn->state == LOAD_CONN_OPEN && conn->made > 0)
-		load_conn_end(conn, LOAD_CONN_DONE);
-	else if (conn->told || closed)
-		load_conn_end(conn, LOAD_CONN_IDLE);
-	else
-		return false;
-	return true;
-}
-
-/*
- * The peer closed. What it left unfinished may be whole by that, or belongs to a request that is
- * broken now; else nobody asked for it.
- */
-static void
-load_conn_on_closed(struct load_conn *conn, char *data, size_t length)
-{
-	struct load_run *run = conn->run;
-	struct load_wire_reply reply;
-	uint64_t now = clock_now();
-	enum load_wire_found found =
-	    load_wire_end(&run->wire, &conn->reading, data, length, &reply);
-
-	if (found == LOAD_WIRE_REPLY ||
-	    (found == LOAD_WIRE_DAMAGED && load_check_answered(&run->check, conn->number)))
-		load_run_on_replies(
-		    run, load_conn_book(conn, found, &reply, now) == LOAD_FOUND_RIGHT, now);
-	if (!load_conn_end_answered(conn, true))
-		load_conn_end(conn, LOAD_CONN_PEER);
-}
-
-static void
-load_conn_on_read(evutil_socket_t fd, short what, void *arg)
-{
-	struct load_conn *conn = arg;
-	size_t length;
-	char *data;
-	ssize_t got = load_conn_read(conn, &data, &length), used;
-	uint64_t now, before = conn->replies;
-	bool right;
-
-	(void)fd;
-	(void)what;
-	if (got == -1 && (errno == EAGAIN || errno == EINTR))
-		return;
-	if (got == -1) {
-		load_conn_end(conn, LOAD_CONN_PEER);
-		return;
-	}
-	if (got == 0) {
-		load_conn_on_closed(conn, data, length);
-		return;
-	}
-	now = clock_now();
-	right = load_conn_check(conn, data, length, now, &used);
-	if (used == -1) {
-		load_conn_end(conn, LOAD_CONN_DAMAGED);
-		return;
-	}
-	load_conn_keep(conn, data, length, (size_t)used);
-	if (conn->replies != before)
-		load_run_on_replies(conn->run, right, now);
-	if (conn->replies == before || !load_conn_end_answered(conn, false))
 		load_conn_send(conn);
 }
 
@@ -379,8 +255,9 @@ load_conn_open(struct load_conn *conn, uint64_t now)
 	const struct addr *address = &run->options->address;
 	int fd;
 
-	conn->mute = conn->told = false;
-	conn->written = conn->begun = conn->begun_end = conn->made = conn->made_end = 0;
+	conn->mute = conn->told = conn->closed = false;
+	conn->left = conn->written = conn->begun = conn->begun_end = conn->made = conn->made_end =
+	    0;
 	conn->replies = 0;
 	conn->reading = (struct load_wire_state){0};
 	if (conn->since == 0)
@@ -406,7 +283,7 @@ load_conn_open(struct load_conn *conn, uint64_t now)
 	conn->state = LOAD_CONN_CONNECTING;
 	run->connecting++;
 	event_assign(
-	    &conn->read_event, run->base, fd, EV_READ | EV_PERSIST, load_conn_on_read, conn);
+	    &conn->read_event, run->base, fd, EV_READ | EV_PERSIST, load_input_on_read, conn);
 	event_assign(&conn->write_event, run->base, fd, EV_WRITE, load_conn_on_write, conn);
 	event_add(&conn->write_event, NULL);
 	return true;
@@ -415,6 +292,9 @@ load_conn_open(struct load_conn *conn, uint64_t now)
 void
 load_conn_finish(struct load_conn *conn)
 {
+	if (conn->state == LOAD_CONN_OPEN && buf_length(&conn->out) == 0 &&
+	    load_session_leave(conn))
+		return;
 	if (conn->state == LOAD_CONN_OPEN && buf_length(&conn->out) == 0 && !conn->mute &&
 	    shutdown(conn->fd, SHUT_WR) == 0) {
 		event_del(&conn->write_event);

@@ -1,7 +1,7 @@
 /*
  * One place of a run: a number under which connections follow one another.
  *
- *   CLOSED -> CONNECTING -> OPEN -> CLOSING -> CLOSED
+ *   CLOSED -> CONNECTING -> (GREETING ->) OPEN -> CLOSING -> CLOSED
  *
  * Every way back to CLOSED goes through load_conn_end(), with its reason.
  */
@@ -26,6 +26,7 @@ struct load_run;
 enum load_conn_state {
 	LOAD_CONN_CLOSED,     /* no socket */
 	LOAD_CONN_CONNECTING, /* connect(2) is under way */
+	LOAD_CONN_GREETING,   /* websocket: so is the handshake */
 	LOAD_CONN_OPEN,
 	LOAD_CONN_CLOSING /* we said that nothing more will come; the peer may still speak */
 };
@@ -56,9 +57,11 @@ struct load_conn {
 	int fd;
 	bool mute;          /* a write failed; what the peer said before may still be read */
 	bool told;          /* the peer said that it takes no further request */
+	bool closed;        /* websocket: by a Close, so that nothing follows */
 	bool tried;         /* the first attempt to connect has ended */
 	bool been_open;     /* some connection of this number was opened before */
 	uint64_t since;     /* when connect(2) was called first for this connection; 0: not yet */
+	uint64_t left;      /* websocket: when we said Close after the only request; 0: not yet */
 	uint64_t due;       /* when a paused place goes to the queue */
 	uint64_t written;   /* bytes, on this connection */
 	uint64_t begun;     /* requests of which a byte was written, on this connection */
@@ -70,6 +73,7 @@ struct load_conn {
 	struct load_wire_state reading; /* the unfinished reply */
 	struct buf in;                  /* its bytes */
 	struct buf out;                 /* what the socket did not take */
+	size_t control;                 /* bytes at its end that belong to no request */
 	struct event read_event, write_event;
 	TAILQ_ENTRY(load_conn) entry; /* in a list of places without a connection, or with room */
 };
@@ -82,6 +86,12 @@ void load_conn_send(struct load_conn *conn);
 bool load_conn_has_room(struct load_conn *conn);
 /* Makes and writes up to `most` requests, in one write. Returns how many. */
 unsigned load_conn_write_requests(struct load_conn *conn, uint64_t now, unsigned most);
+/* Writes what belongs to no request, or keeps it until the socket takes it. */
+void load_conn_put(struct load_conn *conn, const char *data, size_t length);
+/* It may carry requests. */
+void load_conn_ready(struct load_conn *conn);
+/* It could not be opened: errno in words. */
+void load_conn_fail(struct load_conn *conn, int error);
 /* Half-closes, so that a reply too many is still seen. Ends what has unwritten bytes. */
 void load_conn_finish(struct load_conn *conn);
 /* The one way out. Tells the check and the run. */

@@ -8,6 +8,8 @@
  */
 #include "ctl/load_http.h"
 
+#include "ctl/websocket.h"
+
 #include <string.h>
 #include <strings.h>
 
@@ -80,7 +82,7 @@ load_http_read_status(struct load_http *state, struct load_http_text line)
 			return "no status line";
 		state->status = state->status * 10 + (unsigned)(at[i] - '0');
 	}
-	if (state->status < 100 || state->status > 599 || state->status == 101)
+	if (state->status < 100 || state->status > 599 || (state->status == 101 && !state->accept))
 		return "a status that cannot be";
 	state->minor = (unsigned)(at[7] - '0');
 	state->phase = LOAD_HTTP_FIELDS;
@@ -115,6 +117,7 @@ load_http_read_connection(struct load_http *state, struct load_http_text value)
 
 		state->told_close = state->told_close || load_http_is(word, "close");
 		state->told_keep = state->told_keep || load_http_is(word, "keep-alive");
+		state->told_upgrade = state->told_upgrade || load_http_is(word, "upgrade");
 		length += comma ? 1 : 0;
 		value.data += length;
 		value.length -= length;
@@ -139,6 +142,41 @@ load_http_split(
 	return NULL;
 }
 
+/* What only a 101 has to say. RFC 6455, 4.2.2; of what it may add nothing was offered. */
+static const char *
+load_http_read_upgrade(
+    struct load_http *state, struct load_http_text name, struct load_http_text value)
+{
+	if (load_http_is(name, "upgrade")) {
+		state->told_websocket = load_http_is(value, "websocket");
+	} else if (load_http_is(name, "sec-websocket-accept")) {
+		if (state->told_accept || value.length != WEBSOCKET_ACCEPT ||
+		    memcmp(value.data, state->accept, WEBSOCKET_ACCEPT) != 0)
+			return "a Sec-WebSocket-Accept that is not the key's";
+		state->told_accept = true;
+	} else if (load_http_is(name, "sec-websocket-extensions") ||
+		   load_http_is(name, "sec-websocket-protocol")) {
+		return "an extension or subprotocol that was not offered";
+	}
+	return NULL;
+}
+
+static const char *
+load_http_read_upgrade_end(struct load_http *state)
+{
+	if (state->minor == 0)
+		return "a 101 in HTTP/1.0";
+	if (!state->told_upgrade || !state->told_websocket)
+		return "a 101 that upgrades to no WebSocket";
+	if (!state->told_accept)
+		return "a 101 without Sec-WebSocket-Accept";
+	if (state->has_length || state->chunked)
+		return "a 101 with a body";
+	state->body = state->at;
+	state->phase = LOAD_HTTP_DONE;
+	return NULL;
+}
+
 /* The head is whole: how the body ends. RFC 9112, 6.3. */
 static const char *
 load_http_read_head_end(struct load_http *state)
@@ -147,9 +185,12 @@ load_http_read_head_end(struct load_http *state)
 		return "both Content-Length and Transfer-Encoding";
 	if (state->chunked && state->minor == 0)
 		return "chunks in HTTP/1.0";
+	if (state->status == 101)
+		return load_http_read_upgrade_end(state);
 	if (state->status < 200) {
 		/* Interim: the reply itself follows. */
-		*state = (struct load_http){.at = state->at, .scanned = state->at};
+		*state = (struct load_http){
+		    .at = state->at, .scanned = state->at, .accept = state->accept};
 		return NULL;
 	}
 	state->body = state->at;
@@ -179,6 +220,11 @@ load_http_read_field(struct load_http *state, struct load_http_text line)
 		return load_http_read_length(state, value);
 	if (load_http_is(name, "connection"))
 		load_http_read_connection(state, value);
+	if (state->status == 101) {
+		why = load_http_read_upgrade(state, name, value);
+		if (why)
+			return why;
+	}
 	if (!load_http_is(name, "transfer-encoding"))
 		return NULL;
 	if (state->chunked || !load_http_is(value, "chunked"))

@@ -4,7 +4,8 @@
  * whole one.
  *
  * The end of a body is found by its Content-Length, by its chunks, or by the end of the stream.
- * Interim replies (1xx) before the reply are read over.
+ * Interim replies (1xx) before the reply are read over. To the handshake of a WebSocket 101 is a
+ * reply, too: what follows it is another protocol.
  */
 #ifndef CTL_LOAD_HTTP_H
 #define CTL_LOAD_HTTP_H
@@ -47,10 +48,13 @@ struct load_http {
 	unsigned status; /* 100 to 599 */
 	unsigned minor;  /* HTTP/1.minor */
 	bool has_length, chunked, told_close, told_keep;
+	/* The reply is one to a handshake; set by the caller, and forgotten with the reply: */
+	const char *accept; /* borrows; WEBSOCKET_ACCEPT bytes; else NULL */
+	bool told_upgrade, told_websocket, told_accept;
 };
 
 struct load_http_reply {
-	unsigned status; /* 200 to 599 */
+	unsigned status; /* 200 to 599, or 101 */
 	bool closes;     /* the server says that this is the connection's last reply */
 	char *body;      /* borrows from the input */
 	size_t length;   /* bytes of the body without its chunking */

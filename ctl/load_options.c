@@ -27,6 +27,7 @@ static const struct load_protocol load_protocols[] = {
     {.name = "line", .codec = CODEC_LINE},
     {.name = "frame", .codec = CODEC_FRAME},
     {.name = "http", .http = true},
+    {.name = "websocket", .websocket = true},
     {.name = "stream", .stream = true},
 };
 
@@ -56,6 +57,7 @@ enum {
 	OPTION_HISTOGRAM,
 	OPTION_PATH,
 	OPTION_GET,
+	OPTION_BINARY,
 	OPTION_SIZE,
 	OPTION_DURATION,
 	OPTION_COUNT,
@@ -83,6 +85,7 @@ static const struct option load_options_table[] = {
     {"histogram", no_argument, NULL, OPTION_HISTOGRAM},
     {"path", required_argument, NULL, OPTION_PATH},
     {"get", no_argument, NULL, OPTION_GET},
+    {"binary", no_argument, NULL, OPTION_BINARY},
     {"size", required_argument, NULL, OPTION_SIZE},
     {"duration", required_argument, NULL, OPTION_DURATION},
     {"count", required_argument, NULL, OPTION_COUNT},
@@ -162,13 +165,14 @@ load_options_set_protocol(const char *text, const struct load_protocol **protoco
 			return true;
 		}
 	}
-	return load_options_wrong("--protocol %s: expected line, frame, stream or http", text);
+	return load_options_wrong(
+	    "--protocol %s: expected line, frame, stream, http or websocket", text);
 }
 
 bool
 load_options_set_ids(const struct load_protocol **protocol)
 {
-	if ((*protocol)->http || (*protocol)->codec != CODEC_FRAME)
+	if ((*protocol)->codec != CODEC_FRAME)
 		return load_options_wrong("--ids wants --protocol frame");
 	*protocol = &load_protocol_ids;
 	return true;
@@ -193,13 +197,13 @@ load_options_set_address(const char *text, struct addr *address,
     const struct load_protocol **protocol, const char **path)
 {
 	char why[256], host[LOAD_URL_ADDRESS_MAX];
-	const char *rest;
+	const char *rest, *speaks;
 
-	if (load_url_split(text, host, &rest)) {
+	if (load_url_split(text, host, &rest, &speaks)) {
 		if (*path)
 			return load_options_wrong("%s has a path already, what is --path?", text);
 		if (!load_options_set_path(rest, path) ||
-		    !load_options_set_protocol("http", protocol))
+		    !load_options_set_protocol(speaks, protocol))
 			return false;
 		text = host;
 	}
@@ -344,6 +348,9 @@ load_options_set(struct load_options *options, int option, const char *name, con
 	case OPTION_GET:
 		options->get = true;
 		return true;
+	case OPTION_BINARY:
+		options->binary = true;
+		return true;
 	case OPTION_PER_REQUEST:
 		options->per_request = true;
 		return true;
@@ -373,12 +380,14 @@ load_options_set(struct load_options *options, int option, const char *name, con
 static bool
 load_options_check_protocol(struct load_options *options)
 {
-	bool http = options->protocol->http;
+	bool http = options->protocol->http, websocket = options->protocol->websocket;
 
-	if (!http && (options->path || options->expect_status > 0))
-		return load_options_wrong("--path and --expect-status need --protocol http");
-	if (!http && options->get)
-		return load_options_wrong("--get needs --protocol http");
+	if (!http && !websocket && options->path)
+		return load_options_wrong("--path needs --protocol http or websocket");
+	if (!http && (options->get || options->expect_status > 0))
+		return load_options_wrong("--get and --expect-status need --protocol http");
+	if (!websocket && options->binary)
+		return load_options_wrong("--binary needs --protocol websocket");
 	if (!http && options->expect == LOAD_EXPECT_STATUS)
 		return load_options_wrong("--expect status needs --protocol http");
 	if (options->ids && !load_options_set_ids(&options->protocol))
@@ -389,7 +398,7 @@ load_options_check_protocol(struct load_options *options)
 	if (!options->path)
 		options->path = "/";
 	if (options->expect_status == 0)
-		options->expect_status = 200;
+		options->expect_status = websocket ? 101 : 200;
 	return true;
 }
 

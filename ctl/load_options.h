@@ -12,8 +12,9 @@
 /* A way to send messages over a connection: one row each. */
 struct load_protocol {
 	const char *name;
-	enum codec codec; /* unless `http` or `stream` */
+	enum codec codec; /* unless one of these is true */
 	bool http;
+	bool websocket;
 	bool stream; /* no framing at all */
 };
 
@@ -51,9 +52,10 @@ struct load_options {
 	enum load_expect expect;
 	const char *expect_command; /* borrows; or NULL */
 	bool expect_given;
-	const char *path;       /* http; borrows from the command line */
-	unsigned expect_status; /* http */
+	const char *path;       /* http, websocket; borrows from the command line */
+	unsigned expect_status; /* http; websocket: 101, of the handshake */
 	bool get;               /* http: messages go behind the path, not into a body */
+	bool binary;            /* websocket: messages are binary */
 	bool per_request;       /* a new connection for each */
 	bool reconnect;
 	bool hold; /* every connection is opened before the first request */
@@ -82,8 +84,8 @@ bool load_options_set_protocol(const char *text, const struct load_protocol **pr
 /* `protocol` becomes that of frames with ids. */
 bool load_options_set_ids(const struct load_protocol **protocol);
 /*
- * http://HOST:PORT/PATH sets all three. Other texts leave the protocol and *path, NULL where none
- * was given before, as they are; *path borrows from `text`.
+ * http://HOST:PORT/PATH and ws://HOST:PORT/PATH set all three. Other texts leave the protocol and
+ * *path, NULL where none was given before, as they are; *path borrows from `text`.
  */
 bool load_options_set_address(const char *text, struct addr *address,
     const struct load_protocol **protocol, const char **path);

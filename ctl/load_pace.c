@@ -78,7 +78,8 @@ load_pace_stop(struct load_run *run)
 	load_pace_drop(run, &run->queue);
 	load_pace_drop(run, &run->paused);
 	for (unsigned i = 0; i < run->options->connections && run->connecting > 0; i++) {
-		if (run->conns[i].state == LOAD_CONN_CONNECTING)
+		if (run->conns[i].state == LOAD_CONN_CONNECTING ||
+		    run->conns[i].state == LOAD_CONN_GREETING)
 			load_conn_end(&run->conns[i], LOAD_CONN_FINISHED);
 	}
 }

@@ -274,6 +274,8 @@ load_report_asked(const struct load_options *options, FILE *out)
 {
 	if (options->protocol->http)
 		fprintf(out, ", %s %s", options->get ? "GET" : "POST", options->path);
+	else if (options->protocol->websocket)
+		fprintf(out, ", WebSocket %s, messages", options->path);
 	else
 		fprintf(out, ", %s", load_report_framing(options));
 	if (options->lines)

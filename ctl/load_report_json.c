@@ -127,8 +127,9 @@ load_report_json_settings(const struct load_run *run)
 	json_object_set_new(object, "ids", json_boolean(options->ids));
 	json_object_set_new(
 	    object, "expect", json_string(load_options_expect_text(options->expect)));
-	json_object_set_new(
-	    object, "path", options->protocol->http ? json_string(options->path) : json_null());
+	json_object_set_new(object, "path",
+	    options->protocol->http || options->protocol->websocket ? json_string(options->path)
+								    : json_null());
 	json_object_set_new(object, "method",
 	    options->protocol->http ? json_string(options->get ? "GET" : "POST") : json_null());
 	json_object_set_new(object, "expect_status",
@@ -156,7 +157,7 @@ load_report_json_settings(const struct load_run *run)
 	return object;
 }
 
-/* How many replies had which status; none but with http. */
+/* How many replies had which status; none but with http, and of websocket's handshakes. */
 static json_t *
 load_report_json_statuses(const struct load_run *run)
 {

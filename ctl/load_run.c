@@ -290,11 +290,13 @@ load_run_check_place(struct load_run *run, struct load_conn *conn, uint64_t now)
 	const struct load_options *options = run->options;
 	uint64_t age;
 
-	if (conn->state == LOAD_CONN_CONNECTING) {
+	if (conn->state == LOAD_CONN_CONNECTING || conn->state == LOAD_CONN_GREETING) {
 		if (now > conn->since + options->connect_timeout)
 			load_conn_end(conn, LOAD_CONN_TIMED_OUT);
 		return;
 	}
+	if (conn->left > 0 && now > conn->left + options->connect_timeout)
+		load_conn_end(conn, LOAD_CONN_DONE);
 	if (conn->state != LOAD_CONN_OPEN)
 		return;
 	age = load_check_age(&run->check, conn->number, now);

@@ -52,8 +52,8 @@ struct load_run {
 	bool stopping;       /* no more requests; waiting for replies */
 	bool finishing;      /* no more replies are expected */
 	bool interrupted;
-	unsigned samples;  /* wrong replies shown */
-	int connect_errno; /* why the last connection could not be opened */
+	unsigned samples;     /* wrong replies shown */
+	char connect_why[96]; /* why the last connection could not be opened */
 
 	uint64_t started;            /* the run */
 	uint64_t opened_all;         /* every first attempt had ended */
@@ -69,7 +69,7 @@ struct load_run {
 
 	uint64_t opened, reconnected;
 	uint64_t ends[LOAD_CONN_REASONS];
-	uint64_t statuses[LOAD_HTTP_STATUSES]; /* replies of http, by their status */
+	uint64_t statuses[LOAD_HTTP_STATUSES]; /* replies of http, by their status; to handshakes */
 	uint64_t pending;   /* requests without an outcome when the run was interrupted */
 	uint64_t warming;   /* requests made while warming up */
 	uint64_t cpu;       /* nanoseconds of our own CPU from `began` to `ended` */

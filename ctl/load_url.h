@@ -1,4 +1,4 @@
-/* An address as people copy it from a browser: http://HOST[:PORT][/PATH]. */
+/* An address as people copy it: http://HOST[:PORT][/PATH], or ws:// and the same. */
 #ifndef CTL_LOAD_URL_H
 #define CTL_LOAD_URL_H
 
@@ -11,10 +11,11 @@
 
 /*
  * Splits such an address: `address` becomes HOST:PORT (80 where none is given), *path borrows the
- * rest from `text`, "/" where there is none. False, and nothing is changed, for any other text;
- * also for one that has no HOST,
- * or whose HOST:PORT is too long to be any.
+ * rest from `text`, "/" where there is none, *protocol is "http" or "websocket" (static). False,
+ * and nothing is changed, for any other text; also for one that has no HOST, or whose HOST:PORT is
+ * too long to be any.
  */
-bool load_url_split(const char *text, char address[LOAD_URL_ADDRESS_MAX], const char **path);
+bool load_url_split(
+    const char *text, char address[LOAD_URL_ADDRESS_MAX], const char **path, const char **protocol);
 
 #endif

@@ -6,12 +6,16 @@
 #include "ctl/load_wire.h"
 
 #include "common/addr.h"
+#include "common/clock.h"
 #include "common/mem.h"
+#include "common/utf8.h"
+#include "ctl/load_handshake.h"
 
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 
 #define LOAD_WIRE_ROOM    4096             /* bytes that a reply may be longer than a request */
 #define LOAD_WIRE_BODY    LOAD_MESSAGE_MAX /* bytes of a body of which nothing is expected */
@@ -90,6 +94,27 @@ load_wire_open_codec(struct load_wire *wire, const struct load_message *message)
 		wire->largest = load_wire_reply_length(message) + LOAD_WIRE_ROOM;
 }
 
+/* Text, unless something else was asked for or a text could not be one. */
+static void
+load_wire_open_websocket(struct load_wire *wire, const struct load_message *message)
+{
+	const struct load_texts *texts = message->texts;
+
+	wire->kind = wire->options->binary ? WEBSOCKET_BINARY : WEBSOCKET_TEXT;
+	for (size_t i = 0; texts && i < texts->count && wire->kind == WEBSOCKET_TEXT; i++) {
+		if (!utf8_is_valid(texts->requests[i].data, texts->requests[i].length))
+			wire->kind = WEBSOCKET_BINARY;
+	}
+	if (getrandom(&wire->random, sizeof(wire->random), 0) != sizeof(wire->random))
+		wire->random = clock_now();
+	wire->random |= 1; /* zero would stay zero */
+	wire->message = message->size;
+	wire->before_length = WEBSOCKET_HEAD_MAX + WEBSOCKET_MASK;
+	wire->largest = LOAD_WIRE_BODY;
+	if (wire->options->expect != LOAD_EXPECT_ANY)
+		wire->largest = load_wire_reply_length(message) + LOAD_WIRE_ROOM;
+}
+
 void
 load_wire_open(
     struct load_wire *wire, const struct load_options *options, const struct load_check *check)
@@ -97,6 +122,8 @@ load_wire_open(
 	*wire = (struct load_wire){.options = options};
 	if (options->protocol->http)
 		load_wire_open_http(wire, &check->message);
+	else if (options->protocol->websocket)
+		load_wire_open_websocket(wire, &check->message);
 	else
 		load_wire_open_codec(wire, &check->message);
 	wire->request = wire->before_length + wire->message + wire->after_length +
@@ -133,13 +160,52 @@ load_wire_length(const struct load_wire *wire, const struct load_check *check, u
 	size_t message = wire->message > 0 ? load_check_length(check, connection, index) : 0;
 	char count[LOAD_WIRE_COUNT];
 
+	if (wire->options->protocol->websocket)
+		return websocket_head_length(message) + WEBSOCKET_MASK + message;
 	if (wire->counted)
 		message += load_wire_count(message, count);
 	return wire->before_length + message + wire->after_length;
 }
 
+/* Makes the next request and writes its message, unless `to` is NULL. Returns its id. */
+static uint32_t
+load_wire_make_message(
+    struct load_check *check, unsigned connection, uint64_t now, uint64_t due, char *to)
+{
+	return check->due ? load_check_make_due(check, connection, now, due, to)
+			  : load_check_make(check, connection, now, to);
+}
+
+/* A mask that a proxy could not foretell; xorshift64* is quick and random enough for that. */
+static void
+load_wire_make_mask(struct load_wire *wire, char mask[WEBSOCKET_MASK])
+{
+	uint64_t random = wire->random;
+	uint32_t high;
+
+	random ^= random >> 12;
+	random ^= random << 25;
+	random ^= random >> 27;
+	wire->random = random;
+	high = (uint32_t)(random * UINT64_C(0x2545f4914f6cdd1d) >> 32);
+	memcpy(mask, &high, WEBSOCKET_MASK);
+}
+
+static size_t
+load_wire_make_websocket(struct load_wire *wire, struct load_check *check, unsigned connection,
+    size_t length, uint64_t now, uint64_t due, char *to)
+{
+	size_t head = websocket_head(wire->kind, length, true, to);
+	char *mask = to + head, *message = mask + WEBSOCKET_MASK;
+
+	load_wire_make_message(check, connection, now, due, message);
+	load_wire_make_mask(wire, mask);
+	websocket_mask(message, length, mask);
+	return head + WEBSOCKET_MASK + length;
+}
+
 size_t
-load_wire_make(const struct load_wire *wire, struct load_check *check, unsigned connection,
+load_wire_make(struct load_wire *wire, struct load_check *check, unsigned connection,
     uint64_t index, uint64_t now, uint64_t due, char *to)
 {
 	size_t length = wire->message > 0 ? load_check_length(check, connection, index) : 0;
@@ -147,14 +213,13 @@ load_wire_make(const struct load_wire *wire, struct load_check *check, unsigned 
 	char *message;
 	uint32_t id;
 
+	if (wire->options->protocol->websocket)
+		return load_wire_make_websocket(wire, check, connection, length, now, due, to);
 	if (wire->counted)
 		head += load_wire_count(length, to + head);
 	message = to + head;
-	if (check->due)
-		id = load_check_make_due(
-		    check, connection, now, due, wire->message > 0 ? message : NULL);
-	else
-		id = load_check_make(check, connection, now, wire->message > 0 ? message : NULL);
+	id =
+	    load_wire_make_message(check, connection, now, due, wire->message > 0 ? message : NULL);
 	if (wire->options->ids)
 		codec_head_ids(id, length, to);
 	else if (wire->options->protocol->http || wire->before_length == 0)
@@ -222,6 +287,57 @@ load_wire_take_message(const struct load_wire *wire, const struct codec_message 
 	return LOAD_WIRE_REPLY;
 }
 
+/* What is wrong with a message although its frames are right. */
+static const char *
+load_wire_judge_kind(const struct load_wire *wire, const struct load_websocket_part *part)
+{
+	if (part->opcode == WEBSOCKET_TEXT && !utf8_is_valid(part->data, part->length))
+		return "text that is no UTF-8";
+	if (part->opcode == wire->kind || wire->options->expect == LOAD_EXPECT_ANY)
+		return NULL;
+	return part->opcode == WEBSOCKET_TEXT ? "text for binary" : "binary for text";
+}
+
+static enum load_wire_found
+load_wire_find_websocket(const struct load_wire *wire, struct load_wire_state *state, char *data,
+    size_t length, struct load_wire_reply *reply)
+{
+	struct load_websocket_part part;
+	enum load_websocket_found found =
+	    load_websocket_find(&state->websocket, data, length, wire->largest, &part);
+
+	if (found == LOAD_WEBSOCKET_MORE)
+		return LOAD_WIRE_MORE;
+	if (found == LOAD_WEBSOCKET_BAD)
+		return load_wire_damaged(data, length, part.why, reply);
+	*reply = (struct load_wire_reply){
+	    .shown = part.data,
+	    .shown_length = part.length,
+	    .data = part.data,
+	    .length = part.length,
+	    .used = part.used,
+	};
+	if (found == LOAD_WEBSOCKET_MESSAGE) {
+		reply->why = load_wire_judge_kind(wire, &part);
+		return LOAD_WIRE_REPLY;
+	}
+	reply->control = part.opcode;
+	reply->code = part.code;
+	return LOAD_WIRE_CONTROL;
+}
+
+enum load_wire_found
+load_wire_find_handshake(
+    struct load_wire_state *state, char *data, size_t length, struct load_wire_reply *reply)
+{
+	struct load_http_reply http = {0};
+	enum load_http_found found;
+
+	state->http.accept = state->accept;
+	found = load_http_find(&state->http, data, length, LOAD_WIRE_BODY, &http);
+	return load_wire_take_http(found, &http, data, length, reply);
+}
+
 /* As many bytes as the request has. */
 static enum load_wire_found
 load_wire_find_stream(const struct load_check *check, unsigned connection, const char *data,
@@ -255,6 +371,8 @@ load_wire_find(const struct load_wire *wire, const struct load_check *check, uns
 		found = load_http_find(&state->http, data, length, wire->largest, &http);
 		return load_wire_take_http(found, &http, data, length, reply);
 	}
+	if (wire->options->protocol->websocket)
+		return load_wire_find_websocket(wire, state, data, length, reply);
 	if (wire->options->protocol->stream)
 		return load_wire_find_stream(check, connection, data, length, reply);
 	switch (codec_find(wire->options->protocol->codec, data, length, wire->largest,
@@ -314,6 +432,20 @@ load_wire_book_id(struct load_check *check, unsigned connection,
 	    reply->data + 1, reply->length - 1, now);
 }
 
+bool
+load_wire_book_close(struct load_check *check, unsigned connection,
+    const struct load_wire_reply *reply, uint64_t now)
+{
+	enum load_error error;
+	size_t expected;
+
+	if (!load_check_next_length(check, connection, &expected) ||
+	    !load_handshake_error(reply->code, reply->data, reply->length, &error))
+		return false;
+	load_check_error(check, connection, error, now);
+	return true;
+}
+
 enum load_found
 load_wire_book(const struct load_wire *wire, struct load_check *check, unsigned connection,
     enum load_wire_found found, struct load_wire_reply *reply, uint64_t now)
@@ -325,6 +457,8 @@ load_wire_book(const struct load_wire *wire, struct load_check *check, unsigned 
 	if (options->ids)
 		return load_wire_book_id(check, connection, reply, now);
 	if (options->protocol->stream)
+		return load_check_body(check, connection, reply->data, reply->length, now);
+	if (options->protocol->websocket)
 		return load_check_body(check, connection, reply->data, reply->length, now);
 	if (!options->protocol->http)
 		return load_check_reply(check, connection, reply->data, reply->length, now);

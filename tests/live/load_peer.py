@@ -4,7 +4,9 @@ The peer is a little server in this process: what uses it needs no hostlerd.
 """
 
 import asyncio
+import base64
 import contextlib
+import hashlib
 import json
 import re
 import socket
@@ -13,10 +15,12 @@ import subprocess
 import threading
 import time
 
-from harness import BUILD, SCALE
+from harness import BUILD, SCALE, wait_for
 
 LOAD = str(BUILD / "hostler-load")
 PATIENCE = 20 * SCALE  # seconds until a run that should be over is a failure
+
+TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10  # opcodes of WebSocket
 
 
 class Client:
@@ -27,6 +31,9 @@ class Client:
         self.number = number
         self.reader = reader
         self.writer = writer
+        self.is_over = False
+        self.head = None  # of HTTP, of the handshake of a WebSocket
+        self.control, self.masks = [], set()  # websocket: what came beside the messages
 
     async def receive(self):
         """The next message without its framing; None at the end."""
@@ -41,6 +48,10 @@ class Client:
                     message = await self.reader.readexactly(length)
                 else:
                     message = self.head.split()[1].replace("&", "?").rpartition("?")[2].encode()
+            elif self.peer.protocol == "websocket":
+                message = await self.receive_websocket()
+                if message is None:
+                    return None
             else:
                 message = (await self.reader.readuntil(b"\n"))[:-1]
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -48,11 +59,63 @@ class Client:
         self.peer.received.append(message)
         return message
 
+    async def receive_handshake(self):
+        """Its head; what is to be said to the key is kept."""
+        self.head = (await self.reader.readuntil(b"\r\n\r\n")).decode()
+        key = re.search(r"\r\nSec-WebSocket-Key: (\S{24})\r\n", self.head).group(1)
+        assert len(base64.b64decode(key)) == 16
+        digest = hashlib.sha1((key + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11").encode()).digest()
+        self.accept = base64.b64encode(digest).decode()
+
+    async def send_handshake(self, status=101, fields=(), behind=b""):
+        lines = [f"HTTP/1.1 {status} x", "Upgrade: websocket", "Connection: Upgrade",
+                 *(fields or [f"Sec-WebSocket-Accept: {self.accept}"])]
+        await self.send_raw("\r\n".join([*lines, "", ""]).encode() + behind)
+
+    async def receive_frame(self):
+        """(opcode, payload) of a frame, which must be masked and whole."""
+        first, second = await self.reader.readexactly(2)
+        assert first & 0xF0 == 0x80 and second & 0x80
+        length = second & 0x7F
+        if length > 125:
+            length = int.from_bytes(await self.reader.readexactly(2 if length == 126 else 8), "big")
+        mask = await self.reader.readexactly(4)
+        payload = await self.reader.readexactly(length)
+        wide = mask * (length // 4 + 1)
+        number = int.from_bytes(payload, "big") ^ int.from_bytes(wide[:length], "big")
+        self.masks.add(mask)
+        return first & 0x0F, number.to_bytes(length, "big")
+
+    async def receive_websocket(self):
+        if self.head is None:
+            await self.receive_handshake()
+            await self.send_handshake()
+        while True:
+            self.opcode, payload = await self.receive_frame()
+            if self.opcode in (TEXT, BINARY):
+                return payload
+            self.control.append((self.opcode, payload))
+            if self.opcode == CLOSE:
+                await self.send_frame(CLOSE, payload[:2])
+                return None
+
+    async def send_frame(self, opcode, payload=b"", last=True):
+        length = len(payload)
+        head = bytes([last << 7 | opcode, min(length, 126) if length < 65536 else 127])
+        if length > 125:
+            head += length.to_bytes(2 if length < 65536 else 8, "big")
+        await self.send_raw(head + payload)
+
+    async def send_close(self, code, reason=b""):
+        await self.send_frame(CLOSE, struct.pack(">H", code) + reason)
+
     async def send(self, message):
         if self.peer.protocol == "frame":
             await self.send_raw(struct.pack(">I", len(message)) + message)
         elif self.peer.protocol == "http":
             await self.send_http(message)
+        elif self.peer.protocol == "websocket":
+            await self.send_frame(self.opcode, message)
         else:
             await self.send_raw(message + b"\n")
 
@@ -169,7 +232,12 @@ class Peer:
         except Exception as error:  # shown by the fixture: a mistake in the test itself
             self.errors.append(repr(error))
         finally:
+            client.is_over = True
             writer.close()
+
+    def wait_over(self):
+        """Every client has been served to its end."""
+        wait_for(lambda: all(client.is_over for client in self.clients), "the end of all clients")
 
     def stop_listening(self):
         # asyncio forgets, and leaves open, who was accepted just before its server was closed.
