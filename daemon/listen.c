@@ -19,7 +19,6 @@
 
 #define LISTEN_UNIX_MODE 0666
 #define LISTEN_WHY_MAX   256
-#define LISTEN_TEXT_MAX  (ADDR_TEXT_MAX + 16) /* with what makes a URL of it */
 
 static void
 listen_explain(int error, const struct addr *addr, char why[LISTEN_WHY_MAX])
@@ -89,25 +88,21 @@ listen_one(
 	return -1;
 }
 
-/* The address as it is given to a browser, where one can go there. */
-static const char *
-listen_text(const struct conf_service *service, const struct addr *addr, char text[LISTEN_TEXT_MAX])
+/* Logs the address, as it is given to a browser where one can go there. */
+static void
+listen_tell(const struct conf_service *service, const struct addr *addr, const char *more)
 {
-	char plain[ADDR_TEXT_MAX];
+	bool is_url = service->protocol == PROTOCOL_HTTP && !addr_is_unix(addr);
+	char text[ADDR_TEXT_MAX];
 
-	addr_format(addr, plain);
-	if (addr_is_unix(addr) || service->protocol != PROTOCOL_HTTP)
-		snprintf(text, LISTEN_TEXT_MAX, "%s", plain);
-	else
-		snprintf(text, LISTEN_TEXT_MAX, "http://%s/", plain);
-	return text;
+	log_info("service %s: listening on %s%s%s%s", service->name, is_url ? "http://" : "",
+	    addr_format(addr, text), is_url ? service->path : "", more);
 }
 
 static struct listen_socket *
 listen_new(const struct conf_service *service, const struct addr *addr, char why[LISTEN_WHY_MAX])
 {
 	struct listen_socket *s = mem_alloc(1, sizeof(*s));
-	char text[LISTEN_TEXT_MAX];
 
 	s->fd = listen_one(s, addr, service->backlog, why);
 	if (s->fd < 0) {
@@ -115,8 +110,7 @@ listen_new(const struct conf_service *service, const struct addr *addr, char why
 		return NULL;
 	}
 	s->service = mem_strdup(service->name);
-	log_info(
-	    "service %s: listening on %s", service->name, listen_text(service, &s->addr, text));
+	listen_tell(service, &s->addr, "");
 	return s;
 }
 
@@ -183,15 +177,15 @@ listen_share(const struct listen_set *set, const struct conf *conf, unsigned ind
 {
 	const struct conf_service *service = &conf->services[index];
 	unsigned front = conf_front(conf, index, listen);
-	char text[ADDR_TEXT_MAX];
+	char more[128];
 
 	if (front == index)
 		return false;
+	snprintf(more, sizeof(more), ", with service %s", conf->services[front].name);
 	for (unsigned i = 0; i < set->count; i++)
 		if (set->listeners[i].service == front &&
 		    addr_equal(&set->asked[i], &service->listen[listen]))
-			log_info("service %s: listening on %s, with service %s", service->name,
-			    addr_format(&set->sockets[i]->addr, text), conf->services[front].name);
+			listen_tell(service, &set->sockets[i]->addr, more);
 	return true;
 }
 
