@@ -1,6 +1,7 @@
 /*
- * Fuzzing of HTTP replies. The first byte is the largest body, the next two say where the input is
- * cut in two; the rest is the stream.
+ * Fuzzing of HTTP replies. The first byte is the largest body, and where it is odd the replies are
+ * to the handshake of a WebSocket; the next two say where the input is cut in two; the rest is the
+ * stream.
  *
  * However the stream arrives, whole, in two pieces or byte by byte, the same replies must be found
  * and the same end reached. Then the stream is taken for a body: wrapped in a good reply in each of
@@ -15,6 +16,7 @@
 
 #define FUZZ_REPLIES_MAX 1024
 #define FUZZ_WRAP_MAX    64 /* bytes of a stream that is wrapped */
+#define FUZZ_ACCEPT      "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -33,6 +35,7 @@ struct fuzz_run {
 	enum load_http_found end;
 	const char *why;
 	struct load_http state;
+	const char *accept; /* borrows; or NULL */
 };
 
 static void
@@ -57,7 +60,8 @@ fuzz_note(
     struct fuzz_run *run, const char *data, size_t length, const struct load_http_reply *reply)
 {
 	fuzz_must(reply->used > 0 && reply->used <= length);
-	fuzz_must(reply->status >= 200 && reply->status <= 599);
+	fuzz_must((reply->status >= 200 && reply->status <= 599) ||
+		  (reply->status == 101 && run->accept && reply->length == 0));
 	fuzz_must(reply->body >= data && reply->body + reply->length <= data + reply->used);
 	fuzz_must(run->state.phase == LOAD_HTTP_STATUS && run->state.at == 0);
 	run->found[run->count++] = (struct fuzz_found){run->taken, reply->length, reply->used,
@@ -76,6 +80,7 @@ fuzz_arrive(struct fuzz_run *run, const char *stream, size_t length, size_t max)
 
 		/* A copy without a byte behind it, so that reading too far is noticed. */
 		memcpy(exact, stream + run->taken, rest);
+		run->state.accept = run->accept;
 		run->end = load_http_find(&run->state, exact, rest, max, &reply);
 		if (run->end == LOAD_HTTP_REPLY)
 			fuzz_note(run, exact, rest, &reply);
@@ -204,6 +209,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memset(&whole, 0, sizeof(whole));
 	memset(&halves, 0, sizeof(halves));
 	memset(&bytes, 0, sizeof(bytes));
+	if (max % 2 == 1)
+		whole.accept = halves.accept = bytes.accept = FUZZ_ACCEPT;
 	fuzz_arrive(&whole, stream, length, max);
 	fuzz_arrive(&halves, stream, cut, max);
 	fuzz_arrive(&halves, stream, length, max);
