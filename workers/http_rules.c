@@ -10,10 +10,8 @@
 
 /* ---- looking at fields ---- */
 
-/* Inlined, it knows the length of a constant name. */
-static inline const struct http_header *
-http_look_for(
-    const struct http_request *request, const char *data, const char *name, unsigned *count)
+const struct http_header *
+http_find(const struct http_request *request, const char *data, const char *name, unsigned *count)
 {
 	const struct http_header *found = NULL;
 
@@ -25,12 +23,6 @@ http_look_for(
 		++*count;
 	}
 	return *count == 1 ? found : NULL;
-}
-
-const struct http_header *
-http_find(const struct http_request *request, const char *data, const char *name, unsigned *count)
-{
-	return http_look_for(request, data, name, count);
 }
 
 static bool
@@ -70,42 +62,32 @@ http_is_line_end(const char *data, size_t from, size_t to)
 
 /*
  * Between the fields there is nothing but a colon, white space and one line end: no folded line, no
- * bare LF, no name that is empty, whatever the parser thinks of them.
+ * bare LF, no name that is empty, whatever the parser thinks of them. `next` is where the next
+ * field begins, or the empty line.
  */
 static bool
-http_is_tidy(const struct http_request *request, const char *data)
+http_is_tidy(const struct http_header *header, const char *data, size_t next)
 {
-	for (unsigned i = 0; i < request->header_count; i++) {
-		const struct http_header *header = &request->headers[i];
-		size_t at = header->name.at + header->name.length;
-		size_t next = i + 1 < request->header_count ? request->headers[i + 1].name.at
-							    : request->head - 2;
+	size_t at = header->name.at + header->name.length;
 
-		if (header->name.length == 0 || data[at++] != ':')
-			return false;
-		if (header->value.length > 0) {
-			for (; at < header->value.at; at++)
-				if (!http_is_space(data[at]))
-					return false;
-			if (memchr(data + at, '\n', header->value.length) != NULL)
+	if (header->name.length == 0 || data[at++] != ':')
+		return false;
+	if (header->value.length > 0) {
+		for (; at < header->value.at; at++)
+			if (!http_is_space(data[at]))
 				return false;
-			at += header->value.length;
-		}
-		if (!http_is_line_end(data, at, next))
+		if (memchr(data + at, '\n', header->value.length) != NULL)
 			return false;
+		at += header->value.length;
 	}
-	return data[request->head - 2] == '\r' && data[request->head - 1] == '\n';
+	return http_is_line_end(data, at, next);
 }
 
 static void
-http_trim_values(struct http_request *request, const char *data)
+http_trim(struct http_span *value, const char *data)
 {
-	for (unsigned i = 0; i < request->header_count; i++) {
-		struct http_span *value = &request->headers[i].value;
-
-		while (value->length > 0 && http_is_space(data[value->at + value->length - 1]))
-			value->length--;
-	}
+	while (value->length > 0 && http_is_space(data[value->at + value->length - 1]))
+		value->length--;
 }
 
 /* RFC 3986, 3.2.2: what a name is made of. */
@@ -215,42 +197,105 @@ http_split_target(struct http_request *request, const char *data)
 
 /* ---- the rules ---- */
 
+/* What the fields say that decide how a request is read, and what becomes of its connection. */
+struct http_seen {
+	struct http_span host, encoding; /* the last of them */
+	unsigned hosts, encodings, lengths;
+	bool close, keep, upgrade, protocol;
+	bool expects, expects_more;
+	struct http_weights accept;
+};
+
+/* Most fields are told from these by the length of their names. */
+static void
+http_see(struct http_seen *seen, const struct http_header *header, const char *data)
+{
+	struct http_span name = header->name, value = header->value;
+
+	switch (name.length) {
+	case sizeof("host") - 1:
+		if (http_is(data, name, "host")) {
+			seen->host = value;
+			seen->hosts++;
+		}
+		break;
+	case sizeof("expect") - 1: /* and of accept */
+		if (http_is(data, name, "accept")) {
+			http_weigh(&seen->accept, data, value);
+		} else if (http_is(data, name, "expect")) {
+			bool is_known = http_is(data, value, "100-continue");
+
+			seen->expects |= is_known;
+			seen->expects_more |= !is_known;
+		}
+		break;
+	case sizeof("upgrade") - 1:
+		seen->protocol |= http_is(data, name, "upgrade");
+		break;
+	case sizeof("connection") - 1:
+		if (http_is(data, name, "connection")) {
+			seen->close |= http_has_token(data, value, "close");
+			seen->keep |= http_has_token(data, value, "keep-alive");
+			seen->upgrade |= http_has_token(data, value, "upgrade");
+		}
+		break;
+	case sizeof("content-length") - 1:
+		seen->lengths += http_is(data, name, "content-length");
+		break;
+	case sizeof("transfer-encoding") - 1:
+		if (http_is(data, name, "transfer-encoding")) {
+			seen->encoding = value;
+			seen->encodings++;
+		}
+		break;
+	}
+}
+
+/* Goes over the fields once. False where something stands between them that must not. */
+static bool
+http_read_fields(struct http_request *request, const char *data, struct http_seen *seen)
+{
+	for (unsigned i = 0; i < request->header_count; i++) {
+		struct http_header *header = &request->headers[i];
+		size_t next = i + 1 < request->header_count ? header[1].name.at : request->head - 2;
+
+		if (!http_is_tidy(header, data, next))
+			return false;
+		http_trim(&header->value, data);
+		http_see(seen, header, data);
+	}
+	return data[request->head - 2] == '\r' && data[request->head - 1] == '\n';
+}
+
 /* How long the body is must have one answer: RFC 9112, 6.3, and stricter. 0, or a status. */
 static unsigned
-http_judge_length(struct http_request *request, const char *data)
+http_judge_length(struct http_request *request, const char *data, const struct http_seen *seen)
 {
-	unsigned encodings, lengths;
-	const struct http_header *encoding =
-	    http_look_for(request, data, "transfer-encoding", &encodings);
-
-	http_look_for(request, data, "content-length", &lengths);
-	if (encodings > 0 && (lengths > 0 || request->minor == 0))
+	if (seen->encodings > 0 && (seen->lengths > 0 || request->minor == 0))
 		return 400;
-	if (encodings > 0 && (encoding == NULL || !http_is(data, encoding->value, "chunked")))
+	if (seen->encodings > 1 ||
+	    (seen->encodings == 1 && !http_is(data, seen->encoding, "chunked")))
 		return 501;
-	if (lengths > 1)
+	if (seen->lengths > 1)
 		return 400;
 	/* In 1.0 the end of the connection would be that of the body: RFC 1945, 7.2.2. */
-	if (lengths + encodings == 0 && request->minor == 0 &&
+	if (seen->lengths + seen->encodings == 0 && request->minor == 0 &&
 	    (request->is_post || request->is_put))
 		return 411;
-	request->is_chunked = encodings > 0;
-	request->length = lengths > 0 ? request->parser.content_length : 0;
+	request->is_chunked = seen->encodings > 0;
+	request->length = seen->lengths > 0 ? request->parser.content_length : 0;
 	return request->length > request->limits->body ? 413 : 0;
 }
 
 static unsigned
-http_judge_host(struct http_request *request, const char *data)
+http_judge_host(struct http_request *request, const char *data, const struct http_seen *seen)
 {
-	unsigned count;
-	const struct http_header *host = http_look_for(request, data, "host", &count);
-
-	if (count > 1 || (count == 0 && request->minor >= 1))
+	if (seen->hosts > 1 || (seen->hosts == 0 && request->minor >= 1))
 		return 400;
-	if (count == 1 && !http_is_host(data, host->value))
+	if (seen->hosts == 1 && !http_is_host(data, seen->host))
 		return 400;
-	if (request->host.length == 0 && count == 1)
-		request->host = host->value;
+	if (request->host.length == 0 && seen->hosts == 1)
+		request->host = seen->host;
 	return 0;
 }
 
@@ -265,31 +310,17 @@ http_note_method(struct http_request *request)
 	request->is_options = request->parser.method == HTTP_OPTIONS;
 }
 
+/* HTTP/1.0 knows neither Expect nor Upgrade. */
 static void
-http_note_wishes(struct http_request *request, const char *data)
+http_note_wishes(struct http_request *request, const struct http_seen *seen)
 {
-	bool close = false, keep = false, upgrade = false, protocol = false;
-	struct http_weights weights = {0};
+	bool is_new = request->minor >= 1;
 
-	for (unsigned i = 0; i < request->header_count; i++) {
-		const struct http_header *header = &request->headers[i];
-
-		if (http_is(data, header->name, "connection")) {
-			close |= http_has_token(data, header->value, "close");
-			keep |= http_has_token(data, header->value, "keep-alive");
-			upgrade |= http_has_token(data, header->value, "upgrade");
-		} else if (http_is(data, header->name, "upgrade")) {
-			protocol = true;
-		} else if (http_is(data, header->name, "accept")) {
-			http_weigh(&weights, data, header->value);
-		} else if (request->minor >= 1 && http_is(data, header->name, "expect")) {
-			request->expects |= http_is(data, header->value, "100-continue");
-			request->expects_more |= !http_is(data, header->value, "100-continue");
-		}
-	}
-	request->keeps_alive = !close && (request->minor >= 1 || keep);
-	request->prefers_json = weights.json > 0 && weights.json >= weights.text;
-	request->upgrades = upgrade && protocol && request->minor >= 1;
+	request->expects = is_new && seen->expects;
+	request->expects_more = is_new && seen->expects_more;
+	request->keeps_alive = !seen->close && (is_new || seen->keep);
+	request->upgrades = is_new && seen->upgrade && seen->protocol;
+	request->prefers_json = seen->accept.json > 0 && seen->accept.json >= seen->accept.text;
 }
 
 /* The method, one space, the target, one space, the version: the parser would take more. */
@@ -310,20 +341,20 @@ http_is_request_line(const struct http_request *request, const char *data)
 unsigned
 http_judge(struct http_request *request, const char *data)
 {
+	struct http_seen seen = {0};
 	unsigned status;
 
 	http_note_method(request);
-	if (!http_is_request_line(request, data) || !http_is_tidy(request, data))
+	if (!http_is_request_line(request, data) || !http_read_fields(request, data, &seen))
 		return 400;
-	http_trim_values(request, data);
-	http_note_wishes(request, data);
+	http_note_wishes(request, &seen);
 	if (request->parser.method == HTTP_CONNECT)
 		return 405;
 	if (!http_split_target(request, data))
 		return 400;
-	status = http_judge_length(request, data);
+	status = http_judge_length(request, data, &seen);
 	if (status == 0)
-		status = http_judge_host(request, data);
+		status = http_judge_host(request, data, &seen);
 	return status;
 }
 
