@@ -35,6 +35,12 @@ mem_resize(void *old, size_t count, size_t size)
 	return memory;
 }
 
+void
+mem_zero(void *memory, size_t size)
+{
+	memset(memory, 0, size);
+}
+
 char *
 mem_strdup(const char *text)
 {

@@ -43,7 +43,7 @@ conn_get_busy(struct conn *conn)
 	if (busy != NULL) {
 		TAILQ_REMOVE(&conn_spare, busy, in_turn);
 		conn_spares--;
-		memset(busy, 0, sizeof(*busy));
+		mem_zero(busy, sizeof(*busy));
 	} else {
 		busy = mem_alloc(1, sizeof(*busy));
 	}
@@ -97,9 +97,12 @@ static void
 conn_on_readable(evutil_socket_t fd, short what, void *arg)
 {
 	struct conn *conn = arg;
+	struct worker *worker = conn->service->worker;
 
 	(void)fd;
-	conn->service->worker->now = clock_now();
+	/* There may be thousands of them at once, and hardly any has to know the time. */
+	if (worker->now == worker->turned)
+		worker->now = clock_now();
 	conn->readable = true;
 	if ((what & EV_CLOSED) != 0)
 		conn->closed_hint = true;

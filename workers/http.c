@@ -4,6 +4,8 @@
  */
 #include "workers/http.h"
 
+#include "common/mem.h"
+
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
@@ -179,14 +181,22 @@ static const llhttp_settings_t http_settings = {
 
 /* ---- feeding ---- */
 
+/* A parser that has seen nothing; to copy it costs less than to make it. */
+static const llhttp_t *
+http_fresh_parser(void)
+{
+	static llhttp_t fresh;
+
+	if (fresh.settings == NULL)
+		llhttp_init(&fresh, HTTP_REQUEST, &http_settings);
+	return &fresh;
+}
+
 void
 http_open(struct http_request *request, const struct http_limits *limits)
 {
-	/* The fields are many and most of them are never used. */
-	memset(request, 0, offsetof(struct http_request, headers));
-	memset(&request->header_count, 0,
-	    sizeof(*request) - offsetof(struct http_request, header_count));
-	llhttp_init(&request->parser, HTTP_REQUEST, &http_settings);
+	mem_zero(request, offsetof(struct http_request, headers));
+	request->parser = *http_fresh_parser();
 	request->parser.data = request;
 	request->limits = limits;
 }

@@ -53,9 +53,8 @@ struct http_request {
 	struct http_span path;   /* of it, without the query; "*" for OPTIONS * */
 	struct http_span query;  /* what is behind the question mark */
 	struct http_span host;   /* with its port; of the target where that has one; may be empty */
-	struct http_header headers[HTTP_HEADERS_MAX];
-	unsigned header_count;
-	unsigned minor; /* of HTTP/1.minor */
+	unsigned header_count;   /* of headers, below */
+	unsigned minor;          /* of HTTP/1.minor */
 	bool is_head, is_get, is_post, is_put, is_options;
 	bool keeps_alive;  /* the client wants to go on */
 	bool expects;      /* Expect: 100-continue */
@@ -84,6 +83,10 @@ struct http_request {
 	size_t trailer;                   /* where it begins; 0: not yet */
 	size_t extensions;                /* bytes of them so far */
 	bool in_value, head_told, whole;
+
+	/* Known with the head. They are many and most are never used: not set to zero, so they come
+	 * last. */
+	struct http_header headers[HTTP_HEADERS_MAX];
 };
 
 /* A fresh one. */

@@ -64,7 +64,7 @@ req_alloc(struct conn *conn, struct service *service)
 	if (req != NULL) {
 		TAILQ_REMOVE(&req_spare, req, in_conn);
 		req_spares--;
-		memset(req, 0, offsetof(struct req, small));
+		mem_zero(req, offsetof(struct req, small));
 	} else {
 		req = mem_alloc(1, sizeof(*req));
 	}
