@@ -49,7 +49,7 @@ class Server:
                 self.process.kill()
                 raise RuntimeError(f"{self.name} does not start: {self.log.read_text()}")
             time.sleep(0.01)
-        self.address = re.search(r"listening on (\S+:\d+)", self.log.read_text()).group(1)
+        self.address = re.search(r"listening on (?:\w+://)?([^/\s]+:\d+)", self.log.read_text()).group(1)
         return self
 
     def __exit__(self, *_):

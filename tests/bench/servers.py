@@ -78,7 +78,7 @@ class Server:
 
     def address(self):
         """Where it listens, or None as long as it does not."""
-        found = re.search(r"listening on (?:http://)?(127\.0\.0\.1:\d+)", self.log())
+        found = re.search(r"listening on (?:\w+://)?(127\.0\.0\.1:\d+)", self.log())
         return found and found.group(1)
 
     def stop(self):
