@@ -100,15 +100,12 @@ http_on_head(llhttp_t *parser)
 	return HPE_PAUSED;
 }
 
+/* Of a chunk: where the length of a body is known, the parser does not see it. */
 static int
 http_on_body(llhttp_t *parser, const char *at, size_t length)
 {
 	struct http_request *request = http_of(parser);
 
-	if (!request->is_chunked) {
-		http_extend(request, &request->body, at, length);
-		return 0;
-	}
 	buf_append(&request->chunks, at, length);
 	/* Behind these bytes and a line end, unless more of this chunk comes. */
 	request->line = (size_t)(at - request->data) + length + 2;
@@ -225,10 +222,21 @@ http_head_done(struct http_request *request)
 	return status == 0 ? HTTP_HAS_HEAD : http_bad(request, status);
 }
 
+/* So many bytes behind the head, mostly none: nothing to parse. */
 static enum http_found
-http_body_done(struct http_request *request)
+http_take_body(struct http_request *request, size_t length)
 {
-	unsigned status = request->is_chunked ? http_judge_trailer(request, request->data) : 0;
+	if (length - request->head < request->length)
+		return HTTP_NEEDS_MORE;
+	request->body = (struct http_span){request->head, (size_t)request->length};
+	request->used = request->head + request->body.length;
+	return HTTP_HAS_ALL;
+}
+
+static enum http_found
+http_chunks_done(struct http_request *request)
+{
+	unsigned status = http_judge_trailer(request, request->data);
 
 	request->used = request->fed;
 	return status == 0 ? HTTP_HAS_ALL : http_bad(request, status);
@@ -242,7 +250,7 @@ http_unfinished(struct http_request *request, size_t length)
 		return length > request->fed ? http_bad(request, 431) : HTTP_NEEDS_MORE;
 	if (request->trailer > 0 && length > request->trailer + HTTP_TRAILER_MAX)
 		return http_bad(request, 431);
-	if (request->is_chunked && request->trailer == 0 &&
+	if (request->trailer == 0 &&
 	    !http_is_short_line(request, request->data + length - strlen("\r\n")))
 		return http_bad(request, 400);
 	return HTTP_NEEDS_MORE;
@@ -255,6 +263,9 @@ http_run(struct http_request *request, size_t length, llhttp_errno_t *error)
 	llhttp_t *parser = &request->parser;
 	size_t until = length;
 
+	*error = HPE_OK;
+	if (request->head_told && !request->is_chunked)
+		return http_take_body(request, length);
 	/* It never sees more of a head than there may be. */
 	if (!request->head_told && length > request->limits->head)
 		until = request->limits->head;
@@ -270,7 +281,7 @@ http_run(struct http_request *request, size_t length, llhttp_errno_t *error)
 		return HTTP_IS_BAD;
 	*error = HPE_OK;
 	request->fed = (size_t)(llhttp_get_error_pos(parser) - request->data);
-	return request->whole ? http_body_done(request) : http_head_done(request);
+	return request->whole ? http_chunks_done(request) : http_head_done(request);
 }
 
 /* Feeds a part anew. Whether something was wrong with it that the parser does not know. */
