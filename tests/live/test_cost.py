@@ -18,8 +18,18 @@ import pytest
 from harness import BUILD, HOSTLERD, Client, Control, echo, parse_address, pool, wait_for
 
 MESSAGE = b"x" * 63 + b"\n"
+GET = b"GET /?" + MESSAGE[:-1] + b" HTTP/1.1\r\nHost: 127.0.0.1:80\r\nConnection: keep-alive\r\n\r\n"
+POST = b"POST / HTTP/1.1\r\nHost: 127.0.0.1:80\r\nContent-Length: 64\r\n\r\n" + MESSAGE
+REPLY = (b"HTTP/1.1 200 OK\r\nServer: hostler\r\nDate: Sun, 06 Nov 1994 08:49:37 GMT\r\n"
+         b"Content-Type: text/plain; charset=utf-8\r\nContent-Length: %d\r\n\r\n")  # fmt: skip
 WARM = 64  # requests of each kind that every run has
 MORE = 960  # requests that one of the runs has beside them
+
+# A request of each kind and how many bytes its reply has; kinds that are not named send MESSAGE.
+ASKED = {
+    "get": (GET, len(REPLY % 63) + 63),
+    "post": (POST, len(REPLY % 64) + 64),
+}
 
 # Instructions that a request may cost, by service and requests in flight; in the comment, found.
 CEILINGS = {
@@ -27,6 +37,9 @@ CEILINGS = {
     ("echo", 16): 1250,  # 830
     ("upper", 1): 9200,  # 6100
     ("upper", 16): 4100,  # 2720
+    ("get", 1): 9600,  # 6400
+    ("get", 16): 7200,  # 4830
+    ("post", 1): 8000,  # 5300
 }
 
 
@@ -58,6 +71,7 @@ class Counted:
         harness.write_config(folder / "conf", {
             "echo": echo(),
             "upper": pool(BUILD / "demo-upper", instances=1, concurrency=16),
+            **{kind: echo(protocol="http") for kind in ASKED},
         }, {"workers": 1, "control": self.control})
         with open(folder / "log", "wb") as log:
             self.process = subprocess.Popen(
@@ -83,8 +97,9 @@ class Counted:
         address = next(s["listen"][0] for s in self.status()["services"] if s["name"] == service)
         client = Client(parse_address(address), timeout=30)
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        text, length = ASKED.get(service, (MESSAGE, len(MESSAGE)))
         for _ in range(count // depth):
-            client.send(MESSAGE * depth).take(len(MESSAGE) * depth)
+            client.send(text * depth).take(length * depth)
         client.close()
 
     def instructions(self):
