@@ -84,7 +84,7 @@ class Row:
         self.name = name or happens.__name__
 
     def fits(self, kind, load):
-        return load in (["keep", "new"] if issubclass(kind, Hostlerd) else self.peers)
+        return load in (kind.loads if issubclass(kind, Hostlerd) else self.peers)
 
     def done(self, server, succeeded):
         """How often it happened."""
@@ -168,6 +168,28 @@ def account(result):
     }  # fmt: skip
 
 
+def sums(accounts):
+    """One account of several clients: what went wrong for any, the longest that any of them waited."""
+    return {key: max(each) if key in ("gap", "worst", "seconds") else sum(each)
+            for key in accounts[0] for each in [[one[key] for one in accounts]]}  # fmt: skip
+
+
+@contextlib.contextmanager
+def client(words, seconds, port):
+    """hostler-load, which asks for a second more than it takes for everything to happen."""
+    process = subprocess.Popen(
+        [BUILD / "hostler-load", "run", "--json", "--gaps", f"{SLICE * 1000:g}ms", *words,
+         "--duration", f"{int((seconds + 1) * 1000)}ms", str(port)],
+        stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+
+
 def measure(kind, load, row, times, seconds):
     """One server under one load while one thing happens; returns what is counted."""
     with contextlib.ExitStack() as stack:
@@ -175,18 +197,16 @@ def measure(kind, load, row, times, seconds):
         server = kind(folder)
         stack.callback(server.stop)
         server.start()
-        client = subprocess.Popen(
-            [BUILD / "hostler-load", "run", "--json", "--gaps", f"{SLICE * 1000:g}ms",
-             *LOADS[load], *kind.asking,
-             "--duration", f"{int((seconds + 1) * 1000)}ms", str(server.port)],
-            stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
-        stack.callback(client.kill)
-        moments, succeeded = let_happen(server, row, times, seconds, client)
-        result = json.loads(client.communicate(timeout=seconds + 60)[0])
+        clients = [
+            stack.enter_context(client(words, seconds, server.port))
+            for words in [[*LOADS[load], *kind.asking], *kind.beside]
+        ]
+        moments, succeeded = let_happen(server, row, times, seconds, clients[0])
+        results = [json.loads(one.communicate(timeout=seconds + 60)[0]) for one in clients]
         done = row.done(server, succeeded)
+    result = results[0]
     return {
-        **account(result),
+        **sums([account(one) for one in results]),
         "told": len(moments),
         "done": done,
         "near": longest_near([one - result["measured_at"] for one in moments], result["gaps"]),

@@ -51,6 +51,7 @@ class Server:
 
     name = program = None
     asking = []  # options of hostler-load
+    beside = []  # the same for each more of them that asks at the same time
 
     def __init__(self, folder):
         self.folder = folder
@@ -99,7 +100,10 @@ class Hostlerd(Server):
 
     program = "hostlerd"
     asks_version = ["-V"]
+    loads = ["keep", "new"]  # of those in reload.py
+    protocol = "line"
     service = ""
+    more = ""  # services beside it; PORT is the address of both
 
     def __init__(self, folder):
         super().__init__(folder)
@@ -107,7 +111,12 @@ class Hostlerd(Server):
 
     @classmethod
     def missing(cls):
-        return None if (BUILD / "hostlerd").exists() else f"no {BUILD}/hostlerd"
+        if not (BUILD / "hostlerd").exists():
+            return f"no {BUILD}/hostlerd"
+        text = f"[service bench]\nlisten = 127.0.0.1:0\nprotocol = {cls.protocol}\n{cls.service}{cls.more}"
+        done = subprocess.run([BUILD / "hostlerd", "-t", "-f", "/dev/stdin"], capture_output=True,
+                              input=text.replace("PORT", "0"), text=True)  # fmt: skip
+        return done.stderr.strip() if done.returncode else None
 
     @classmethod
     def version(cls):
@@ -119,8 +128,9 @@ class Hostlerd(Server):
         replace(
             self.folder / "hostler.conf",
             f"[hostler]\nworkers = {CPUS}\ncontrol = {self.folder}/control\n"
-            f"[service bench]\nlisten = 127.0.0.1:{self.port}\nprotocol = line\n"
+            f"[service bench]\nlisten = 127.0.0.1:{self.port}\nprotocol = {self.protocol}\n"
             f"idle_timeout = {300 + own % 2}s\n{self.service}"
+            f"{self.more.replace('PORT', str(self.port))}"
             f"[service other]\nlisten = 127.0.0.1:{self.other_port}\nprotocol = line\n"
             f"handler = program\ncommand = cat\ninstances = 1\nenvironment = NUMBER={other}\n",
         )
@@ -153,6 +163,22 @@ class HostlerdPool(Hostlerd):
     name = "hostlerd pool"
     service = "handler = program\ncommand = python3 upper.py\ninstances = 2\n"
     asking = ["--expect", "upper"]
+
+
+class HostlerdHttp(Hostlerd):
+    name = "hostlerd http"
+    protocol = "http"
+    service = "handler = echo\n"
+    asking = ["--protocol", "http", "--get", "--expect", "echo"]
+
+
+class HostlerdWeb(HostlerdHttp):
+    """HTTP and WebSocket at one address, and clients of both at once."""
+
+    name = "hostlerd web"
+    loads = ["keep"]
+    more = "[service chat]\nlisten = 127.0.0.1:PORT\nprotocol = websocket\nhandler = echo\n"
+    beside = [["--protocol", "websocket", "--connections", "500", "--expect", "echo"]]
 
 
 class Nginx(Server):
@@ -208,4 +234,4 @@ class Haproxy(Server):
         return len(re.findall(r"New worker .* forked", self.log())) - 1
 
 
-ALL = [HostlerdEcho, HostlerdPool, Nginx, Haproxy]
+ALL = [HostlerdEcho, HostlerdPool, HostlerdHttp, HostlerdWeb, Nginx, Haproxy]
