@@ -375,6 +375,7 @@ conn_on_message_late(struct deadline *deadline)
 void
 conn_on_write_late(struct deadline *deadline)
 {
+	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
 	struct conn *conn =
 	    ((struct conn_busy *)(void *)((char *)deadline - offsetof(struct conn_busy, write)))
 		->conn;
@@ -383,6 +384,8 @@ conn_on_write_late(struct deadline *deadline)
 		conn_set_write_deadline(conn);
 		return;
 	}
+	/* What it was sent is not whole anyway; else the kernel would keep it for long. */
+	(void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	stats_count(conn->service->stats, COUNTER_slow_cut);
 	conn_close(conn, "write_timeout");
 }
