@@ -130,6 +130,8 @@ struct conf_service {
 	unsigned pipeline;
 	uint64_t max_message, high_water;
 	unsigned max_connections;
+	unsigned max_connections_per_address; /* 0: as many as there may be at all */
+	unsigned rate;                        /* requests a second of one address; 0: any */
 	char *access_log; /* owns; absolute, or CONF_ACCESS_OFF; see conf_access_path() */
 };
 

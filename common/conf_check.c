@@ -148,6 +148,18 @@ conf_check_program(struct conf_build *build, unsigned section)
 	conf_user(build, section);
 }
 
+/* A stream is no requests: how many there are depends on how it comes. */
+static void
+conf_check_rate(struct conf_build *build, unsigned section)
+{
+	const struct conf_service *service = conf_check_service(build, section);
+
+	if (service->rate > 0 && conf_is_good(build->conf, section, "protocol") &&
+	    service->protocol == PROTOCOL_STREAM)
+		conf_build_refuse(build, section, option_find(OPTION_SERVICE, "rate"),
+		    "is not for protocol stream, which has no requests");
+}
+
 static void
 conf_check_ids(struct conf_build *build, unsigned section)
 {
@@ -434,6 +446,7 @@ conf_check(struct conf_build *build)
 		    &conf_check_service(build, section)->access_log, CONF_CHECK_PATH_MAX);
 		conf_check_handler(build, section);
 		conf_check_pair(build, section);
+		conf_check_rate(build, section);
 		conf_check_ids(build, section);
 	}
 }

@@ -6,6 +6,7 @@
 
 #include "common/clock.h"
 #include "common/conf.h"
+#include "common/visitors.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -357,6 +358,13 @@ static const struct option option_table[] = {
 	.help = "The largest message, request or reply."},
     {SERVICE("high_water", high_water), SIZE(1, GIB), .flags = OPTION_LIMIT, .fallback = "256K",
 	.help = "While more output than this waits for a client, nothing is read from it."},
+    {SERVICE("max_connections_per_address", max_connections_per_address), COUNT(0, 1000000),
+	.flags = OPTION_LIMIT, .fallback = "0",
+	.help = "Connections from one address, an IPv6 /64 counting as one; 0: as many as "
+		"max_connections. What comes beyond is closed at once, or told 429."},
+    {SERVICE("rate", rate), COUNT(0, VISITORS_RATE_MAX), .flags = OPTION_LIMIT, .fallback = "0",
+	.help = "Requests within a second from one address; 0: any number. Who asks more is closed "
+		"at once, or told 429."},
     {SERVICE("max_connections", max_connections), COUNT(1, 1000000), .flags = OPTION_LIMIT,
 	.fallback = "20000", .help = "Connections of the service; beyond them accepting waits."},
     {SERVICE("access_log", access_log), TEXT, .fallback = CONF_ACCESS_OFF, .flags = OPTION_LIMIT,

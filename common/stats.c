@@ -48,7 +48,7 @@ static uint64_t
 stats_layout(void)
 {
 	static const size_t sizes[] = {sizeof(struct stats_row), sizeof(struct stats_shared),
-	    sizeof(struct stats_time), HISTOGRAM_SIZE};
+	    sizeof(struct stats_time), HISTOGRAM_SIZE, sizeof(struct visitor), VISITORS_CELLS};
 	uint64_t sum = hash_bytes(HASH_START, sizes, sizeof(sizes));
 
 	for (unsigned i = 0; i < COUNTER_COUNT; i++)
@@ -71,10 +71,16 @@ stats_rows_size(unsigned workers)
 }
 
 static size_t
-stats_size(unsigned workers)
+stats_visitors_at(unsigned workers)
 {
 	return STATS_HEAD + stats_pages(stats_rows_size(workers)) +
-	       workers * sizeof(struct stats_times);
+	       stats_pages(workers * sizeof(struct stats_times));
+}
+
+static size_t
+stats_size(unsigned workers)
+{
+	return stats_visitors_at(workers) + visitors_size(workers);
 }
 
 /* A handle of the memory behind `fd`, which it takes over; NULL with errno. */
@@ -95,6 +101,7 @@ stats_map(int fd, unsigned workers, int kind)
 	stats->shared = (struct stats_shared *)(void *)(stats->rows + workers);
 	stats->times = (struct stats_times *)(void *)(base + STATS_HEAD +
 						      stats_pages(stats_rows_size(workers)));
+	stats->visitors = visitors_at(base + stats_visitors_at(workers), workers);
 	return stats;
 }
 
@@ -121,6 +128,7 @@ stats_new(unsigned workers)
 		    stats_layout(), workers, STATS_HEAD, sizeof(struct stats_row)};
 		stats->shared->began = clock_now();
 		stats->shared->began_date = stats_date();
+		visitors_begin(&stats->visitors);
 		return stats;
 	}
 	reason = errno;
@@ -432,6 +440,7 @@ stats_bury(const struct stats *stats, unsigned worker)
 		atomic_store(stats_other_open(stats, worker), 0);
 	atomic_store(&row->asking, 0);
 	atomic_store(&row->staying, 0);
+	visitors_bury(&stats->visitors, worker);
 	stats_add(&row->counters[COUNTER_lost], stats_row_under_way(row));
 }
 

@@ -4,13 +4,14 @@
  * a dead worker counted stays, and so does what was counted before a reload.
  *
  * Every request ends in exactly one outcome, each of which has a counter:
- *   requests = replies + silent + busy + timeout + failed + bad + too_large + withdrawn
- *              + lost (its worker died) + what is under way
+ *   requests = replies + silent + busy + timeout + failed + bad + limited + too_large
+ *              + withdrawn + lost (its worker died) + what is under way
  */
 #ifndef COMMON_STATS_H
 #define COMMON_STATS_H
 
 #include "common/histogram.h"
+#include "common/visitors.h"
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -25,6 +26,7 @@
 	X(timeout, "requests that waited or ran too long")                                         \
 	X(failed, "requests whose instance died or broke its contract")                            \
 	X(bad, "requests that cannot be carried")                                                  \
+	X(limited, "requests refused: rate was reached by their address")                          \
 	X(too_large, "requests over max_message")                                                  \
 	X(withdrawn, "requests withdrawn or dropped because the client left")
 
@@ -39,6 +41,7 @@
 	X(ahead, "requests given to an instance that had others unanswered")                       \
 	X(idle_cut, "connections cut by idle_timeout")                                             \
 	X(slow_cut, "connections cut by message_timeout or write_timeout")                         \
+	X(address_cut, "connections closed: too many, or too many requests, of their address")     \
 	X(full_pauses, "times accepting stopped at max_connections")                               \
 	X(fd_pauses, "times accepting stopped for want of descriptors")                            \
 	X(collected, "messages written to the file that they are collected in")                    \
@@ -142,6 +145,7 @@ struct stats {
 	struct stats_row *rows;      /* in it, one for each worker id */
 	struct stats_shared *shared; /* in it, behind the rows */
 	struct stats_times *times;   /* in it, one for each worker id */
+	struct visitors visitors;    /* in it, of a service whose addresses have limits */
 };
 
 /* Maps zeroed shared memory, to be inherited by fork. NULL with errno when there is none. */

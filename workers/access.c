@@ -50,6 +50,7 @@ static const char *const access_outcomes[] = {
     [OUTCOME_BUSY] = "busy",
     [OUTCOME_TIMEOUT] = "timeout",
     [OUTCOME_FAILED] = "failed",
+    [OUTCOME_LIMITED] = "limited",
     [OUTCOME_TOO_LARGE] = "too-large",
     [OUTCOME_BAD] = "bad",
 };

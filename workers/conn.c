@@ -13,6 +13,7 @@
 #include "workers/proto.h"
 #include "workers/route.h"
 #include "workers/service.h"
+#include "workers/visit.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -126,6 +127,7 @@ conn_make(struct service *service, int fd, uint16_t listener)
 	conn->listener = listener;
 	conn->since = (uint32_t)(worker->now / CLOCK_SECOND);
 	TAILQ_INSERT_TAIL(&service->conns, conn, in_service);
+	visit_begin(conn);
 	if (route_of(conn)->has_log)
 		conn->client = access_client(fd);
 	event_assign(
@@ -151,7 +153,8 @@ conn_new(struct service *service, int fd, uint16_t listener)
 	stats_count(service->stats, COUNTER_accepted);
 	deadline_set(
 	    &service->idles, &conn->wait, service->worker->now + service->conf->idle_timeout);
-	conn_watch(conn);
+	if (conn_watch(conn))
+		visit_welcome(conn);
 	return conn;
 }
 
@@ -188,6 +191,7 @@ conn_forget(struct conn *conn)
 	}
 	free(conn->client);
 	conn->client = NULL;
+	visit_end(conn);
 	close(conn->fd);
 	TAILQ_REMOVE(&service->conns, conn, in_service);
 	TAILQ_INSERT_TAIL(&worker->closed, conn, in_service);
@@ -282,12 +286,14 @@ conn_switch(struct conn *conn, struct service *service, const struct proto *prot
 		stats_count(service->stats, COUNTER_accepted);
 		TAILQ_REMOVE(&before->conns, conn, in_service);
 		TAILQ_INSERT_TAIL(&service->conns, conn, in_service);
+		visit_end(conn);
+		conn->service = service;
+		visit_begin(conn);
 	}
 	/* Deadlines are the service's; the end of the turn sets those that hold now. */
 	deadline_clear(&conn->wait);
 	deadline_clear(&conn->busy->write);
 	conn->busy->message_since = 0;
-	conn->service = service;
 	conn->proto = proto;
 	return true;
 }

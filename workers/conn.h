@@ -76,6 +76,7 @@ struct conn {
 	uint32_t requests;    /* that came on it */
 	uint32_t since;       /* when it was accepted: seconds of clock_now() */
 	uint16_t listener;    /* by which of worker->listeners it came */
+	uint16_t visitor;     /* see visit.h */
 
 	enum conn_state state : 2;
 	bool readable : 1;    /* there may be something to read */
@@ -86,10 +87,11 @@ struct conn {
 	bool drain_later : 1; /* as soon as the message that it is at is whole */
 	bool was_asked : 1;   /* a message came on it; since drain_later, if that is set */
 	bool linger : 1;      /* the client may still be sending when we close */
-	bool leaving : 1;  /* it moves as soon as nothing is under way; no more is taken before */
-	bool stays : 1;    /* nobody else can have it */
-	bool cut : 1;      /* a reply broke off: it closes in its turn, and no more is said */
-	bool said_bye : 1; /* proto->bye() was called */
+	bool leaving : 1; /* it moves as soon as nothing is under way; no more is taken before */
+	bool stays : 1;   /* nobody else can have it */
+	bool turned_away : 1; /* too many of its address: it is told so */
+	bool cut : 1;         /* a reply broke off: it closes in its turn, and no more is said */
+	bool said_bye : 1;    /* proto->bye() was called */
 };
 
 #define CONN_LINGER_TIME (2 * CLOCK_SECOND)

@@ -11,6 +11,7 @@
 #include "workers/proto.h"
 #include "workers/route.h"
 #include "workers/service.h"
+#include "workers/visit.h"
 #include "workers/worker.h"
 
 #include <stdio.h>
@@ -90,7 +91,7 @@ frozen_may(const struct conn *conn)
 {
 	return (conn->state == CONN_OPEN || conn->state == CONN_LINGERING) &&
 	       (conn->busy == NULL || conn->busy->under_way == 0) && !conn->last_look &&
-	       !conn->drain_later && conn->proto->freeze != NULL;
+	       !conn->drain_later && !conn->turned_away && conn->proto->freeze != NULL;
 }
 
 static void
@@ -135,6 +136,8 @@ frozen_make(struct conn *conn, struct move_head *head, struct buf *state)
 	head->state = buf_length(state);
 	head->bytes = head->state + head->in + head->out;
 	conn_stop(conn);
+	/* Its address has one less for a moment: a move must not cost anybody a place. */
+	visit_end(conn);
 	TAILQ_REMOVE(&conn->service->conns, conn, in_service);
 	conn->state = CONN_MOVING;
 	conn->leaving = false;
@@ -185,6 +188,7 @@ void
 frozen_undo(struct conn *conn, const struct move_head *head)
 {
 	TAILQ_INSERT_TAIL(&conn->service->conns, conn, in_service);
+	visit_begin(conn);
 	frozen_go_on(conn, head);
 }
 

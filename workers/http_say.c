@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #define HTTP_SAY_JSON_MAX 80 /* bytes of a refusal in JSON */
+#define HTTP_SAY_RETRY    "Retry-After: 1\r\n"
 #define HTTP_SAY_ALLOW    "Allow: GET, HEAD, POST, PUT, OPTIONS\r\n"
 
 /* ---- replies ---- */
@@ -174,11 +175,24 @@ http_say_refusal(struct conn *conn, const struct req *req, enum outcome outcome)
 		conn_cut(conn, (req->tag & HTTP_REPLY_KEEP_10) != 0);
 		return;
 	}
-	if (status == 503)
-		reply.fields = "Retry-After: 1\r\n";
+	if (status == 503 || status == 429)
+		reply.fields = HTTP_SAY_RETRY;
 	else if (status == 426)
 		reply.fields = HTTP_UPGRADE;
 	else if (status == 405)
 		reply.fields = HTTP_SAY_ALLOW;
 	http_say_status(conn, req, &reply);
+}
+
+void
+http_say_too_many(struct conn *conn)
+{
+	struct http_reply reply = {.status = 429,
+	    .flags = HTTP_REPLY_CLOSE,
+	    .type = "text/plain; charset=utf-8",
+	    .fields = HTTP_SAY_RETRY,
+	    .names_server = conn->service->conf->server_name};
+	const char *text = http_reply_text(reply.status);
+
+	http_reply_write(&conn_get_busy(conn)->out, &reply, text, strlen(text));
 }

@@ -20,6 +20,8 @@ bool http_say_is_last(const struct conn *conn);
 
 void http_say_part(struct conn *conn, const struct req *req, const char *data, size_t length);
 bool http_say_reply(struct conn *conn, const struct req *req, const char *data, size_t length);
+/* Before it has asked for anything. */
+void http_say_too_many(struct conn *conn);
 void http_say_refusal(struct conn *conn, const struct req *req, enum outcome outcome);
 
 #endif

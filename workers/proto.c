@@ -3,6 +3,7 @@
 #include "workers/conn.h"
 #include "workers/req.h"
 #include "workers/service.h"
+#include "workers/visit.h"
 
 #include <string.h>
 
@@ -68,6 +69,10 @@ proto_input_messages(struct conn *conn, enum codec codec, const char *data, size
 			break;
 		case CODEC_MESSAGE:
 			used += message.used;
+			if (!visit_may_ask(conn)) {
+				conn_close(conn, "its address asks too often");
+				return used;
+			}
 			req_submit(conn, message.data, message.length, message.tag);
 			break;
 		}

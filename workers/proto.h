@@ -55,6 +55,8 @@ struct proto {
 	bool any_order;
 	/* A reply that it cannot carry is OUTCOME_FAILED, the handler's fault; else OUTCOME_BAD. */
 	bool blames;
+	/* There are too many of its address: says so. NULL: it is closed without a word. */
+	void (*turn_away)(struct conn *conn);
 	/* Releases conn->busy->state: the connection closes. NULL where nothing is kept there. */
 	void (*drop)(struct conn *conn);
 

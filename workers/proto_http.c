@@ -15,6 +15,7 @@
 #include "workers/req_web.h"
 #include "workers/route.h"
 #include "workers/service.h"
+#include "workers/visit.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +86,7 @@ proto_http_refuse_with(struct conn *conn, struct service *service, unsigned stat
     const struct buf *fields)
 {
 	enum outcome outcome = status == 413   ? OUTCOME_TOO_LARGE
+			       : status == 429 ? OUTCOME_LIMITED
 			       : status == 503 ? OUTCOME_BUSY
 					       : OUTCOME_BAD;
 	struct req *req = req_new_for(conn, service, NULL, 0, HTTP_SAY_TAG(status, flags));
@@ -154,6 +156,10 @@ proto_http_route(struct conn *conn, struct proto_http *http, const char *data)
 	bool has_body = request->is_chunked || request->length > 0;
 	unsigned status = 0;
 
+	if (!visit_may_ask(conn)) {
+		proto_http_refuse_rest(conn, 429, proto_http_flags(request));
+		return false;
+	}
 	http->service = route_find(conn, request, data, &http->refusal);
 	if (http->service != NULL) {
 		http->limits.body = http->service->conf->max_message;
@@ -193,6 +199,8 @@ proto_http_upgrade(struct conn *conn, struct proto_http *http, const char *data)
 	unsigned status = proto_http_shake(conn, http, data, &fields, &become);
 
 	proto_http_drop(conn);
+	if (status == 101 && !visit_fits(conn, service))
+		status = 429;
 	if (status == 101 && !conn_switch(conn, service, become))
 		status = 503;
 	if (status == 101)
@@ -379,6 +387,7 @@ const struct proto proto_http = {
     .part = http_say_part,
     .blames = true,
     .refuse = proto_http_refuse,
+    .turn_away = http_say_too_many,
     .peek = proto_http_peek,
     .drop = proto_http_drop,
     .freeze = proto_http_freeze,

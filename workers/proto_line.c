@@ -10,6 +10,7 @@
 #include "workers/proto.h"
 #include "workers/req.h"
 #include "workers/service.h"
+#include "workers/visit.h"
 
 #include <string.h>
 
@@ -24,7 +25,10 @@ proto_line_end(struct conn *conn, const char *data, size_t length)
 {
 	bool with_cr = length > 0 && data[length - 1] == '\r';
 
-	req_submit(conn, data, length - with_cr, with_cr);
+	if (visit_may_ask(conn))
+		req_submit(conn, data, length - with_cr, with_cr);
+	else
+		conn_close(conn, "its address asks too often");
 }
 
 static bool

@@ -28,6 +28,7 @@ outcome_text(enum outcome outcome)
 	    [OUTCOME_BUSY] = "ERR busy",
 	    [OUTCOME_TIMEOUT] = "ERR timeout",
 	    [OUTCOME_FAILED] = "ERR failed",
+	    [OUTCOME_LIMITED] = "ERR limited",
 	    [OUTCOME_TOO_LARGE] = "ERR too-large",
 	    [OUTCOME_BAD] = "ERR bad",
 	};
@@ -45,6 +46,8 @@ req_counter(enum outcome outcome)
 		return COUNTER_timeout;
 	case OUTCOME_FAILED:
 		return COUNTER_failed;
+	case OUTCOME_LIMITED:
+		return COUNTER_limited;
 	case OUTCOME_TOO_LARGE:
 		return COUNTER_too_large;
 	case OUTCOME_BAD:

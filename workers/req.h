@@ -35,6 +35,7 @@ enum outcome {
 	OUTCOME_BUSY,      /* the waiting line is full */
 	OUTCOME_TIMEOUT,   /* waited or ran too long */
 	OUTCOME_FAILED,    /* the instance died or broke its contract */
+	OUTCOME_LIMITED,   /* its address asks too often; only where there is a word for it */
 	OUTCOME_TOO_LARGE, /* the message is over max_message */
 	OUTCOME_BAD        /* the message or the reply cannot be carried */
 };

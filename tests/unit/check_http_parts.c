@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#define CONF "[service a]\nlisten=127.0.0.1:1\nhandler=echo\nprotocol=http\n"
+#define CONF "[service a]\nlisten=127.0.0.1:1\nhandler=echo\nprotocol=http\nrate=2\n"
 #define GET  "GET / HTTP/1.1\r\nHost: a\r\n\r\n"
 
 static struct seat seat;
@@ -258,6 +258,50 @@ START_TEST(for_who_has_left_it_is_nothing)
 }
 END_TEST
 
+/* ---- too many ---- */
+
+START_TEST(who_is_turned_away_is_told)
+{
+	struct conn *conn;
+
+	ask("");
+	conn = seat_only(&seat, 0);
+	conn->proto->turn_away(conn);
+	conn_end_input(conn);
+	hear();
+	ck_assert(strncmp(heard, "HTTP/1.1 429 Too Many Requests\r\n", 32) == 0);
+	ck_assert_ptr_nonnull(strstr(heard, "\r\nRetry-After: 1\r\n"));
+	ck_assert_ptr_nonnull(strstr(heard, "\r\nConnection: close\r\n"));
+	ck_assert_ptr_nonnull(strstr(heard, "\r\n\r\nToo Many Requests"));
+	ck_assert_int_eq(failure, 0);
+	done();
+}
+END_TEST
+
+/* The one that is too much waits its turn, and none behind it is taken. */
+START_TEST(who_asks_too_often_is_told)
+{
+	struct conn *conn;
+
+	ask("");
+	conn = seat_only(&seat, 0);
+	conn->visitor = visitors_enter(&seat.stats[0]->visitors, seat.start.id, 7, 1);
+	ck_assert(send(client, GET GET GET GET, 4 * strlen(GET), 0) > 0);
+	hear();
+	ck_assert_uint_eq(length, 0);
+	ck_assert_uint_eq(conn->busy->under_way, 3);
+	seat_whole();
+	seat_whole();
+	hear();
+	ck_assert_ptr_nonnull(strstr(heard, "Content-Length: 0\r\n\r\nHTTP/1.1 429 "));
+	ck_assert_ptr_nonnull(strstr(heard, "\r\nRetry-After: 1\r\n"));
+	ck_assert_int_eq(failure, 0);
+	ck_assert_uint_eq(counted(COUNTER_limited), 1);
+	ck_assert_uint_eq(counted(COUNTER_address_cut), 1);
+	done();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -274,6 +318,8 @@ main(void)
 	tcase_add_test(tcase, http_1_0_is_cut_too);
 	tcase_add_test(tcase, what_waited_is_refused);
 	tcase_add_test(tcase, for_who_has_left_it_is_nothing);
+	tcase_add_test(tcase, who_is_turned_away_is_told);
+	tcase_add_test(tcase, who_asks_too_often_is_told);
 	suite_add_tcase(suite, tcase);
 	return help_run(suite);
 }

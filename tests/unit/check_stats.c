@@ -419,8 +419,8 @@ END_TEST
 
 START_TEST(counters_have_names)
 {
-	static const char *const outcomes[] = {
-	    "replies", "silent", "busy", "timeout", "failed", "bad", "too_large", "withdrawn"};
+	static const char *const outcomes[] = {"replies", "silent", "busy", "timeout", "failed",
+	    "bad", "limited", "too_large", "withdrawn"};
 
 	ck_assert_uint_eq(STATS_OUTCOMES, sizeof(outcomes) / sizeof(outcomes[0]));
 	for (unsigned i = 0; i < STATS_OUTCOMES; i++)
