@@ -206,6 +206,19 @@ conf_check_origins(struct conf_build *build, unsigned section)
 	}
 }
 
+/* The type and the shape of what is sent is the handler's own. */
+static void
+conf_check_own_shape(struct conf_build *build, unsigned section)
+{
+	static const char *const useless[] = {"content_type", "message"};
+	const struct conf_service *service = conf_check_service(build, section);
+
+	for (size_t i = 0; i < sizeof(useless) / sizeof(useless[0]); i++)
+		if (conf_is_given(build->conf, section, useless[i]))
+			conf_build_refuse(build, section, option_find(OPTION_SERVICE, useless[i]),
+			    "means nothing to handler %s", handler_name(service->handler));
+}
+
 static void
 conf_check_handler(struct conf_build *build, unsigned section)
 {
@@ -223,6 +236,8 @@ conf_check_handler(struct conf_build *build, unsigned section)
 		conf_collect(build, section);
 	if (service->handler == HANDLER_STATIC)
 		conf_static(build, section);
+	if (service->handler == HANDLER_STATUS)
+		conf_check_own_shape(build, section);
 }
 
 /* ---- what a request says of the service that it is for ---- */

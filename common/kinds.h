@@ -34,7 +34,8 @@ enum protocol_kind {
 	X(COLLECT, collect, WITH_STREAM | WITH_LINE | WITH_FRAME, "appends messages to a file")    \
 	X(PROGRAM, program, WITH_LINE | WITH_FRAME | WITH_HTTP,                                    \
 	    "a program of yours, in a warm pool")                                                  \
-	X(STATIC, static, WITH_HTTP, "files of a folder")
+	X(STATIC, static, WITH_HTTP, "files of a folder")                                          \
+	X(STATUS, status, WITH_HTTP, "what hostlerd is doing: a page, metrics, health")
 
 enum handler_kind {
 #define X(constant, name, protocols, help) HANDLER_##constant,

@@ -68,6 +68,12 @@ static const struct {
 	"scheme and port\n"},
     {HTTP "host=a b:80\n", "t.conf:5: [service a] host: 'b:80' is no host: expects names without "
 			   "scheme and port\n"},
+    /* the shape of what is sent is the handler's own */
+    {"[service a]\nlisten=1\nprotocol=http\nhandler=status\nmessage=raw\ncontent_type=a/b\n",
+	"t.conf:5: [service a] message: means nothing to handler status\n"
+	"t.conf:6: [service a] content_type: means nothing to handler status\n"},
+    {"[service a]\nlisten=1\nprotocol=line\nhandler=status\n",
+	"t.conf:4: [service a] handler: status cannot stand behind protocol line\n"},
     {ECHO "path=/a\n",
 	"t.conf:5: [service a] path: is for protocol http alone; the protocol is line\n"},
     {"[service a]\nlisten=1\nprotocol=http\nhandler=echo\nhost=x y\n"
@@ -183,6 +189,7 @@ static const struct {
 	"line?\n"
 	"t.conf:4: [service a] handler: 'proxy': expects echo, discard, collect, program or "
 	"static\n"},
+	"status\n"},
     /* comments inside values */
     {ECHO "backlog=5 ; five\n", "t.conf:5: [service a] backlog: a semicolon behind a blank: "
 				"comments stand on lines of their own\n"},

@@ -453,7 +453,8 @@ START_TEST(kinds_that_go_together)
 		[HANDLER_DISCARD] = true,
 		[HANDLER_COLLECT] = true,
 		[HANDLER_PROGRAM] = true},
-	    [PROTOCOL_HTTP] = {[HANDLER_ECHO] = true, [HANDLER_PROGRAM] = true},
+	    [PROTOCOL_HTTP] =
+		{[HANDLER_ECHO] = true, [HANDLER_PROGRAM] = true, [HANDLER_STATUS] = true},
 	};
 
 	for (unsigned p = 0; p < PROTOCOL_COUNT; p++)
