@@ -187,9 +187,8 @@ static const struct {
 	"t.conf:3: [service a] protocol: 'lines': expects stream, line, frame or http; did you "
 	"mean "
 	"line?\n"
-	"t.conf:4: [service a] handler: 'proxy': expects echo, discard, collect, program or "
-	"static\n"},
-	"status\n"},
+	"t.conf:4: [service a] handler: 'proxy': expects echo, discard, collect, program, "
+	"static or status\n"},
     /* comments inside values */
     {ECHO "backlog=5 ; five\n", "t.conf:5: [service a] backlog: a semicolon behind a blank: "
 				"comments stand on lines of their own\n"},
