@@ -244,7 +244,7 @@ def test_reloads_behind_a_proxy(start, proxy):
         client = front.connect()
         while not over.is_set():
             status, fields, body = ask(client, "POST", "/", b"n%d" % len(asked))
-            if fields.get("Connection") == "close":
+            if fields.get("connection") == "close":
                 client = front.connect()  # nginx: after a thousand requests
             asked.append(status)
             if status != 200 or not body.startswith(b"N"):
