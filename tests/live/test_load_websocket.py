@@ -1,6 +1,7 @@
 """hostler-load with --protocol websocket against a peer that can misbehave."""
 
 import asyncio
+import json
 import subprocess
 import sys
 
@@ -154,6 +155,39 @@ def test_handshake_byte_by_byte_and_a_ping_behind_it():
         assert run(*WEBSOCKET, "--count", 3, peer.address).counts() == {"right": 3}
         peer.wait_over()
         assert peer.clients[0].control == [(PONG, b"hi"), (CLOSE, b"\x03\xe8")]
+
+
+def test_pongs_wait_behind_a_message_that_leaves_slowly():
+    """The socket is full when the pings come: pongs follow the message, and count as none of it."""
+    async def behave(client):
+        await client.receive_handshake()
+        client.writer.transport.pause_reading()
+        await client.send_handshake()
+        for number in range(20):
+            await client.send_frame(PING, b"%d" % number)
+        await client.peer.may_read.wait()
+        client.writer.transport.resume_reading()
+        await echo(client)
+
+    with peer_of(behave) as peer:
+        peer.may_read = asyncio.Event()
+        process = subprocess.Popen([LOAD, "run", "--json", "--count", "3", "--depth", "3", "--size", "6M",
+                                    f"ws://{peer.address}"], stdout=subprocess.PIPE, text=True)
+        harness.wait_for(lambda: is_full(peer.port), "a socket that takes no more")
+        peer.loop.call_soon_threadsafe(peer.may_read.set)
+        counts = json.loads(process.communicate(timeout=PATIENCE)[0])["requests"]
+        peer.wait_over()
+        pongs = [payload for opcode, payload in peer.clients[0].control if opcode == PONG]
+    assert counts["right"] == counts["requests"] == counts["sent"] == 3
+    assert pongs == [b"%d" % number for number in range(20)]
+
+
+def is_full(port):
+    """Whether what was written towards the port waits on both sides, and the pings were read."""
+    done = subprocess.run(["ss", "-Htn", "state", "established", f"( dport = :{port} or sport = :{port} )"],
+                          check=True, capture_output=True, text=True)
+    queues = {tuple(line.split()[:2]) for line in done.stdout.splitlines()}
+    return len(queues) == 2 and all(int(ours) > 100000 or int(theirs) > 100000 for ours, theirs in queues)
 
 
 # ---- replies ----
@@ -312,6 +346,29 @@ def test_nothing_is_sent_behind_a_close():
     with peer_of(behave) as peer:
         result = run(*WEBSOCKET, "--count", 9, "--rate", 20, "--reconnect", peer.address)
     assert result.counts() == {"right": 9}
+
+
+def test_close_in_one_segment_with_the_handshake():
+    async def behave(client):
+        await client.receive_handshake()
+        client.hold_back()
+        await client.send_handshake(behind=b"\x88\x02\x03\xf5")
+
+    with peer_of(behave) as peer:
+        result = run(*WEBSOCKET, "--count", 1, peer.address)
+    assert result.counts() == {"error": 1} and result.requests["errors"]["busy"] == 1
+
+
+def test_a_reset_behind_the_close_is_its_end():
+    async def behave(client):
+        await client.send(await client.receive())
+        await client.receive_frame()
+        client.reset()
+
+    with peer_of(behave) as peer:
+        result = run(*WEBSOCKET, "--count", 5, "--new-connection", peer.address)
+    assert result.counts() == {"right": 5}
+    assert result.connections["closed_by_peer"] == 0 and result.connections["done"] >= 4
 
 
 def test_a_server_that_does_not_answer_close():
