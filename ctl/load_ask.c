@@ -422,6 +422,22 @@ load_ask_connect(struct load_ask *ask)
 	return load_ask_fail(ask, LOAD_ASKED_UNREACHABLE, why);
 }
 
+/* What a WebSocket said since the request before: a ping is answered, all else ends it. */
+static void
+load_ask_hear_idle(struct load_ask *ask)
+{
+	struct load_ask_reading reading = {.deadline = clock_now() + ask->options->timeout};
+	ssize_t got = recv(ask->fd, buf_reserve(&ask->in, LOAD_ASK_READ), LOAD_ASK_READ, 0);
+	enum load_asked how;
+
+	buf_added(&ask->in, got > 0 ? (size_t)got : 0);
+	buf_consume(&ask->in, 0);
+	if (got == 0 || load_ask_find_websocket(ask, &reading, &how))
+		load_ask_hang_up(ask);
+	ask->reply = NULL;
+	ask->used = 0;
+}
+
 /*
  * A connection that is kept from the request before may be over by now, and nothing was asked on it
  * since: then a new one is made. Bytes that nobody asked for make it useless, too.
@@ -431,6 +447,8 @@ load_ask_renew(struct load_ask *ask)
 {
 	char byte;
 
+	if (ask->fd != -1 && ask->options->protocol->websocket)
+		load_ask_hear_idle(ask);
 	if (ask->fd != -1 &&
 	    (buf_length(&ask->in) > 0 || recv(ask->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) != -1 ||
 		(errno != EAGAIN && errno != EINTR)))

@@ -409,6 +409,20 @@ def test_call():
     assert first.control == [(PONG, b"!"), (PONG, b"?")] * 4 + [(CLOSE, b"\x03\xe8")]
 
 
+@pytest.mark.parametrize("behind, accepted", [(b"\x89\x01!", 1), (b"\x88\x00", 3), (b"\x81\x01x", 3), (b"\x81", 3)])
+def test_call_hears_what_is_said_between(behind, accepted):
+    async def behave(client):
+        while (message := await client.receive()) is not None:
+            await client.send_raw(b"\x81" + bytes([len(message)]) + message + behind)
+
+    with peer_of(behave) as peer:
+        assert call(f"ws://{peer.address}", "one", "two", "three")[0] == ["one", "two", "three"]
+        assert peer.accepted == accepted
+        if accepted == 1:
+            peer.wait_over()
+            assert peer.clients[0].control[:2] == [(PONG, b"!")] * 2
+
+
 def test_call_told_by_close():
     with peer_of(closing(1009, after=1)) as peer:
         shown, said = call(f"ws://{peer.address}", "a", "b", "c", status=1)
