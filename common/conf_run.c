@@ -24,9 +24,6 @@ struct conf_run {
 	enum protocol_kind shorthand; /* whose name was an option; PROTOCOL_COUNT: none */
 };
 
-/* The protocols whose names are options. */
-static const enum protocol_kind conf_run_shorthands[] = {PROTOCOL_HTTP};
-
 /* The key of an option, with underscores; the caller frees it. `text` stands behind the --. */
 static char *
 conf_run_key(const char *text, size_t length)
@@ -39,15 +36,16 @@ conf_run_key(const char *text, size_t length)
 	return key;
 }
 
-/* The protocol of which the key is the shorthand, or PROTOCOL_COUNT. */
+/* The protocol of which the key is the shorthand, or PROTOCOL_COUNT: those that have URLs. */
 static enum protocol_kind
 conf_run_shorthand(const char *key, bool near)
 {
-	for (size_t i = 0; i < sizeof(conf_run_shorthands) / sizeof(conf_run_shorthands[0]); i++) {
-		const char *name = protocol_name(conf_run_shorthands[i]);
+	for (enum protocol_kind kind = 0; kind < PROTOCOL_COUNT; kind++) {
+		const char *name = protocol_name(kind);
 
-		if (strcmp(key, name) == 0 || (near && option_is_near(key, name)))
-			return conf_run_shorthands[i];
+		if (protocol_is_http(kind) &&
+		    (strcmp(key, name) == 0 || (near && option_is_near(key, name))))
+			return kind;
 	}
 	return PROTOCOL_COUNT;
 }

@@ -92,10 +92,11 @@ listen_one(
 static void
 listen_tell(const struct conf_service *service, const struct addr *addr, const char *more)
 {
-	bool is_url = service->protocol == PROTOCOL_HTTP && !addr_is_unix(addr);
+	bool is_url = protocol_is_http(service->protocol) && !addr_is_unix(addr);
+	const char *scheme = service->protocol == PROTOCOL_HTTP ? "http://" : "ws://";
 	char text[ADDR_TEXT_MAX];
 
-	log_info("service %s: listening on %s%s%s%s", service->name, is_url ? "http://" : "",
+	log_info("service %s: listening on %s%s%s%s", service->name, is_url ? scheme : "",
 	    addr_format(addr, text), is_url ? service->path : "", more);
 }
 
