@@ -159,7 +159,6 @@ static_want_range(struct static_want *want, struct static_text text, uint64_t si
 		if (last.length == 0)
 			return;
 		from = to < size ? size - to : 0;
-		from = to == 0 ? size : from;
 		to = UINT64_MAX;
 	} else if (!static_want_number(first, &from) || from > to) {
 		return;

@@ -94,6 +94,8 @@ def test_nothing_else_is_served(start, www):
                    "/" + "x" * 300, "/" + "x/" * 2000, "/%252e%252e/secret", "/..;/secret",
                    "/..\\secret", "/%c0%ae%c0%ae/secret", "/" + str(www.parent / "secret")):
         assert status_of(client, target) == 404, target
+    client.send(get("/fifo").replace(b"GET", b"HEAD"))
+    assert read_reply(client, body=False)[0] == 404
     assert status_of(client, "/" + "x/" * 3000) == 414
     assert status_of(client, "/inside") == 200
     (www / "a.txt").chmod(0)

@@ -265,17 +265,17 @@ START_TEST(who_does_not_read_is_cut_off)
 }
 END_TEST
 
-/* Never so much that the socket would take more, but enough for a live one. */
+/* Never so much that the socket takes more, but enough for one who lives. */
 START_TEST(who_reads_slowly_is_not)
 {
-	int client, size = 4 << 20;
+	int client, size = 200 << 10;
 	struct conn *conn;
 
 	open_seat("write_timeout=60ms\n");
 	heard_length = 0;
 	ended = false;
 	conn = seat_connect(&seat, 0, &client);
-	ck_assert_int_eq(setsockopt(conn->fd, SOL_SOCKET, SO_SNDBUFFORCE, &size, sizeof(size)), 0);
+	ck_assert_int_eq(setsockopt(conn->fd, SOL_SOCKET, SO_SNDBUF, &size, sizeof(size)), 0);
 	ck_assert_int_eq(send(client, GET("/big", ""), strlen(GET("/big", "")), 0),
 	    (ssize_t)strlen(GET("/big", "")));
 	for (int i = 0; i < 5; i++) {
@@ -327,16 +327,24 @@ END_TEST
 
 START_TEST(descriptors_of_instances_are_not_taken)
 {
-	int client;
+	const char *big = GET("/big", "");
+	int other, client;
+	size_t at;
 
 	open_seat("");
-	seat_worker(&seat)->fd_limit = 1; /* which this connection has */
+	seat_worker(&seat)->fd_limit = 3; /* for two connections and one file */
+	other = ask(big);
+	ck_assert_uint_eq(seat_worker(&seat)->files, 1);
 	client = ask(GET("/big", "") GET("/small", ""));
 	hear_all(client);
-	(void)expect_text(
-	    expect_head(expect_text(expect_head(0, "HTTP/1.1 503", 19), "Service Unavailable"),
-		"HTTP/1.1 200", 5),
-	    "small");
+	at = expect_text(expect_head(0, "HTTP/1.1 503", 19), "Service Unavailable");
+	(void)expect_text(expect_head(at, "HTTP/1.1 200", 5), "small");
+	close(other);
+	seat_turn(&seat);
+	heard_length = 0;
+	ck_assert_int_eq(send(client, big, strlen(big), MSG_NOSIGNAL), (ssize_t)strlen(big));
+	hear_all(client);
+	(void)expect_big(expect_head(0, "HTTP/1.1 200", BIG), 0, BIG);
 	close(client);
 	seat_turn(&seat);
 	close_seat();
