@@ -112,9 +112,14 @@ visitors_key(const struct sockaddr *address)
 	return prefix != 0 ? prefix : VISITORS_ZERO;
 }
 
+/* The cells in which an address may be: `first`, and from there in steps. */
+struct visitors_places {
+	unsigned at, step;
+};
+
 /* A client chooses its address, but cannot know with whose it shares cells. */
-static unsigned
-visitors_first(const struct visitors *visitors, uint64_t key)
+static struct visitors_places
+visitors_begin_at(const struct visitors *visitors, uint64_t key)
 {
 	uint64_t sum;
 
@@ -124,7 +129,19 @@ visitors_first(const struct visitors *visitors, uint64_t key)
 		sum = (sum ^ sum >> 32) * UINT64_C(0xd6e8feb86659fd93);
 		sum = (sum ^ sum >> 29) * UINT64_C(0x9e3779b97f4a7c15);
 	}
-	return (unsigned)(sum >> 32) % VISITORS_CELLS;
+	return (struct visitors_places){
+	    .at = (unsigned)(sum >> 32) % VISITORS_CELLS,
+	    .step = (unsigned)(sum >> 8 & UINT16_MAX) | 1, /* odd: it meets no cell twice */
+	};
+}
+
+static struct visitor *
+visitors_next(struct visitor *cells, struct visitors_places *places)
+{
+	struct visitor *cell = &cells[places->at];
+
+	places->at = (places->at + places->step) % VISITORS_CELLS;
+	return cell;
 }
 
 /* ---- cells ---- */
@@ -171,17 +188,17 @@ visitors_is_free(const struct visitor *cell, uint64_t now)
 }
 
 /*
- * The cell of an address, or NULL. Cells are taken from the front, and none is ever empty again: at
- * the first empty one the search may end.
+ * The cell of an address, or NULL. The first that is free is taken, and none is ever empty again:
+ * at an empty one the search may end.
  */
 static struct visitor *
 visitors_find(const struct visitors *visitors, unsigned worker, uint64_t key)
 {
 	struct visitor *cells = visitors_cells(visitors, worker);
-	unsigned first = visitors_first(visitors, key);
+	struct visitors_places places = visitors_begin_at(visitors, key);
 
 	for (unsigned i = 0; i < VISITORS_WAYS; i++) {
-		struct visitor *cell = &cells[(first + i) % VISITORS_CELLS];
+		struct visitor *cell = visitors_next(cells, &places);
 		uint64_t found = atomic_load_explicit(&cell->key, memory_order_acquire);
 
 		if (found == key)
@@ -196,10 +213,10 @@ static struct visitor *
 visitors_claim(const struct visitors *visitors, unsigned worker, uint64_t key, uint64_t now)
 {
 	struct visitor *cells = visitors_cells(visitors, worker);
-	unsigned first = visitors_first(visitors, key);
+	struct visitors_places places = visitors_begin_at(visitors, key);
 
 	for (unsigned i = 0; i < VISITORS_WAYS; i++) {
-		struct visitor *cell = &cells[(first + i) % VISITORS_CELLS];
+		struct visitor *cell = visitors_next(cells, &places);
 
 		if (!visitors_is_free(cell, now))
 			continue;

@@ -4,6 +4,7 @@
  */
 #include "tests/unit/run_help.h"
 #include "tests/unit/seat.h"
+#include "workers/proto.h"
 
 #include <check.h>
 #include <errno.h>
