@@ -94,6 +94,14 @@ def http_pool(name, title, load, concurrency, cpu=None, p99=None):
                 program=python("upper.py"), arranged=True, longer=2)  # fmt: skip
 
 
+def websocket(name, title, load):
+    """All echo messages of 64 bytes; a session of websocketd has a program of its own."""
+    peers = [servers.WebsocketdEcho("websocketd"), servers.NodeWs("Node ws")]
+    ours = Hostlerd("hostlerd", "--hostler.workers 1 --protocol websocket --handler echo")
+    return Case(name, title, f"--protocol websocket {load}", [peers[0], ours, *peers[1:]],
+                [Bar("cpu", "hostlerd", peer.name, most=0.50) for peer in peers])  # fmt: skip
+
+
 def asyncio_pool(depth):
     name = "asyncio pool" if depth == 1 else f"asyncio pool, {depth} in flight"
     return Server(name, python("asyncio_pool.py", "--depth", str(depth), "--", *python("upper.py")))
@@ -149,4 +157,5 @@ ALL = [
               "--connections 64", "auto", cpu=0.40, p99=0.50),
     http_pool("http-pool-1", "HTTP and a pool of two programs, 64 connections, concurrency = 1",
               "--connections 64", 1),
+    websocket("websocket-64", "WebSocket: echo over 64 connections", "--connections 64"),
 ]  # fmt: skip

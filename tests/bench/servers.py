@@ -201,6 +201,27 @@ class Websocketd(Named):
                 *self.words]  # fmt: skip
 
 
+class WebsocketdEcho(Websocketd):
+    """What does the least for each session: a program in C that writes what it reads."""
+
+    asker = Named.asker
+
+    def __init__(self, name):
+        super().__init__(name, ["cat"])
+
+
+class NodeWs(Node):
+    def __init__(self, name):
+        Server.__init__(self, name, ["node", str(PEERS / "echo_ws.js")])
+
+    def missing(self):
+        if super().missing():
+            return super().missing()
+        found = subprocess.run(["node", "-e", "try { require('ws') } catch { require('/usr/share/nodejs/ws') }"],
+                               capture_output=True)  # fmt: skip
+        return "node has no module ws" if found.returncode else None
+
+
 class Pipes:
     """Two children over bare pipes: it asks itself, so that it is server and generator in one."""
 
@@ -223,6 +244,7 @@ def versions():
         ("Python", [sys.executable, "-V"], r"(\d+\.\d+\.\d+)"),
         ("uvloop", [sys.executable, "-c", "import uvloop; print(uvloop.__version__)"], r"^(\d\S*)"),
         ("Node", ["node", "-v"], r"v(\d\S+)"),
+        ("ws", ["dpkg-query", "-W", "-f", "${Version}", "node-ws"], r"^(?:\d+:)?(\d[\d.]*)"),
         ("ucspi-tcp", ["dpkg-query", "-W", "-f", "${Version}", "ucspi-tcp"], r"^(?:\d+:)?(\d[\d.]*)"),
         ("xinetd", ["xinetd", "-version"], r"(\d[\d.]*\d)"),
         ("socat", ["socat", "-V"], r"socat version (\S+)"),

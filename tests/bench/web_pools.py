@@ -6,8 +6,8 @@ them, no access log.
 """
 
 import getpass
+import grp
 import os
-import pathlib
 import pwd
 import shutil
 
@@ -53,7 +53,7 @@ class NginxUwsgi(Behind):
 
 
 UWSGI = ["--plugin", "python3", "--wsgi-file", str(WSGI), "--master", "--processes", str(PROCESSES),
-         "--disable-logging", "--die-on-term"]  # fmt: skip
+         "--disable-logging", "--die-on-term", "--worker-reload-mercy", "1"]  # fmt: skip
 
 
 class Uwsgi(Named):
@@ -106,7 +106,8 @@ class NginxPhp(Behind):
     def program(self, folder):
         user = ""
         if os.geteuid() == 0:
-            user = f"user = {getpass.getuser()}\ngroup = {group()}\n"
+            own = grp.getgrgid(pwd.getpwuid(0).pw_gid).gr_name
+            user = f"user = {getpass.getuser()}\ngroup = {own}\n"
         (folder / "php-fpm.conf").write_text(
             f"[global]\nerror_log = /dev/null\ndaemonize = no\n[www]\n{user}"
             f"listen = {folder}/socket\nlisten.backlog = 1024\nlisten.mode = 0666\n"
@@ -116,13 +117,7 @@ class NginxPhp(Behind):
         return [self.needs_too, "--nodaemonize", *root, "--fpm-config", str(folder / "php-fpm.conf")]
 
 
-def group():
-    import grp
-
-    return grp.getgrgid(pwd.getpwuid(os.geteuid()).pw_gid).gr_name
-
-
 def peers():
     """nginx with uwsgi first: the others are compared with it."""
-    return [NginxUwsgi("nginx + uwsgi"), Uwsgi("uwsgi"), UwsgiSocket("uwsgi, http-socket"),
+    return [NginxUwsgi("nginx + uwsgi"), Uwsgi("uwsgi"), UwsgiSocket("uwsgi http-socket"),
             Gunicorn("gunicorn"), NginxPhp("nginx + php-fpm")]  # fmt: skip

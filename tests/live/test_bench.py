@@ -12,6 +12,7 @@ BENCH = pathlib.Path(__file__).parent.parent / "bench"
 sys.path.insert(0, str(BENCH))
 
 import reload  # noqa: E402
+import reload_servers  # noqa: E402
 
 
 def bench(*words, path="/usr/sbin:/usr/bin:/bin"):
@@ -24,9 +25,15 @@ def bench(*words, path="/usr/sbin:/usr/bin:/bin"):
     return done
 
 
-@pytest.mark.parametrize("load", ["new", "keep"])
-@pytest.mark.parametrize("server", ["hostlerd echo", "hostlerd pool"])
+@pytest.mark.parametrize("server, load", [
+    ("hostlerd echo", "new"), ("hostlerd echo", "keep"),
+    ("hostlerd pool", "new"), ("hostlerd pool", "keep"),
+    ("hostlerd http", "keep"), ("hostlerd web", "keep"),
+])  # fmt: skip
 def test_reload(server, load, tmp_path):
+    reason = next(kind for kind in reload_servers.ALL if kind.name == server).missing()
+    if reason:
+        pytest.skip(reason)
     bench("--times", "2", "--seconds", "1", "--only", server, "--load", load, "--happens", "reload",
           "--json", tmp_path / "runs")  # fmt: skip
     found = json.loads((tmp_path / "runs").read_text())
@@ -61,6 +68,13 @@ def test_a_gap_is_near_what_it_follows():
     gaps = [0.0] * 100  # of 10 ms each
     gaps[10], gaps[50], gaps[51], gaps[52] = 0.003, 0.001, 0.5, 0.002
     assert reload.longest_near([0.105, 0.115, 0.53, 0.9, 2.0], gaps) == [0.003, 0.5, 0.002, 0]
+
+
+def test_what_several_clients_saw_is_one_account():
+    one = {"rate": 10, "wrong": 1, "broken": 0, "gap": 0.5, "worst": 0.1, "seconds": 2}
+    other = {"rate": 5, "wrong": 0, "broken": 2, "gap": 0.1, "worst": 0.7, "seconds": 1}
+    assert reload.sums([one, other]) == {
+        "rate": 15, "wrong": 1, "broken": 2, "gap": 0.5, "worst": 0.7, "seconds": 2}
 
 
 def test_what_broke_is_not_counted_as_closed():

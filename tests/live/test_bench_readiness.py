@@ -17,6 +17,7 @@ MANY = ["busy", "threads", "processes", "select", "poll", "epoll"]
 CLIENTS = 10
 
 sys.path.insert(0, str(BENCH))
+import idle  # noqa: E402
 import svg  # noqa: E402
 
 
@@ -82,10 +83,10 @@ def test_one_client_at_a_time():
         second.close()
 
 
-def hold(address, count):
+def hold(address, count, protocol="line"):
     """Asks over so many connections: how many were answered, how many turned away."""
     done = subprocess.run(
-        [PROGRAMS / "hold", "--connections", str(count), "%s:%d" % address],
+        [PROGRAMS / "hold", "--protocol", protocol, "--connections", str(count), "%s:%d" % address],
         input="ask\nask 2 3\n", capture_output=True, text=True, timeout=30 * harness.SCALE,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -103,6 +104,21 @@ def test_select_ends_where_its_sets_end():
             ask_in_pieces(client, 1)
     with serving("select", "--bigger", "1") as address:
         assert hold(address, 1030) == (1030, 0)
+
+
+@pytest.mark.parametrize("protocol", ["http", "websocket"])
+def test_other_protocols_are_held_too(start, protocol):
+    if idle.refuses(protocol):
+        pytest.skip(f"this hostlerd does not know protocol {protocol}")
+    daemon = start({"here": harness.echo(protocol=protocol)})
+    assert hold(daemon.address("here"), 20, protocol) == (20, 0)
+
+
+def test_who_does_not_speak_websocket_is_not_held():
+    with serving("epoll") as address:
+        words = [PROGRAMS / "hold", "--protocol", "websocket", "--connections", "5", "%s:%d" % address]
+        done = subprocess.run(words, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=20)
+    assert done.stdout.startswith("holding 0 of 5 connections after "), done.stdout
 
 
 SERIES = [

@@ -1,5 +1,6 @@
 """make bench: its arithmetic, its yardsticks' replies, and one short case of it."""
 
+import http.client
 import itertools
 import json
 import os
@@ -18,6 +19,7 @@ import cases  # noqa: E402
 import figures  # noqa: E402
 import placement  # noqa: E402
 import proctree  # noqa: E402
+import web_pools  # noqa: E402
 from figures import Spread  # noqa: E402
 
 
@@ -164,6 +166,21 @@ def test_a_short_bench(yardsticks, folder):
     assert f"| {name}: CPU over loop, 1 in flight |" in done.stdout
     assert "| hostlerd | " in done.stdout
     assert bench("--show", kept).stdout == done.stdout
+
+
+@pytest.mark.parametrize("server", web_pools.peers(), ids=lambda server: server.name)
+def test_a_pool_behind_http_answers_in_capitals(server, folder):
+    if server.missing():
+        pytest.skip(server.missing())
+    try:
+        host, port = harness.parse_address(server.start(folder))
+        for text in (b"one", b"two"):
+            connection = http.client.HTTPConnection(host, port, timeout=10 * harness.SCALE)
+            connection.request("POST", "/", body=text)
+            assert connection.getresponse().read() == text.upper()
+            connection.close()
+    finally:
+        server.stop()
 
 
 def test_a_bad_reply_or_a_missed_bar_is_told(folder):
