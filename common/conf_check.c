@@ -183,27 +183,41 @@ conf_check_is_origin(const char *word, size_t length)
 }
 
 static void
-conf_check_origins(struct conf_build *build, unsigned section)
+conf_check_origins(struct conf_build *build, unsigned section, const char *key, const char *text)
 {
-	static const char between[] = ", \t";
-	const char *text = conf_check_service(build, section)->cors_origins, *at = text;
+	size_t length;
 
-	if (text == NULL || !conf_is_good(build->conf, section, "cors_origins") ||
-	    strcmp(text, "*") == 0)
+	if (text == NULL || !conf_is_good(build->conf, section, key) || strcmp(text, "*") == 0)
 		return;
-	for (at += strspn(at, between); *at != '\0'; at += strspn(at, between)) {
-		size_t length = strcspn(at, between);
-
-		if (!conf_check_is_origin(at, length)) {
-			conf_build_refuse(build, section,
-			    option_find(OPTION_SERVICE, "cors_origins"),
+	for (; (text = conf_host_next(text, &length)) != NULL; text += length)
+		if (!conf_check_is_origin(text, length)) {
+			conf_build_refuse(build, section, option_find(OPTION_SERVICE, key),
 			    "'%.*s' is no origin: expects * alone, or SCHEME://HOST[:PORT] with "
 			    "nothing behind it",
-			    (int)length, at);
+			    (int)length, text);
 			return;
 		}
-		at += length;
-	}
+}
+
+/* A name that no field could carry would never be agreed on. */
+static void
+conf_check_subprotocols(struct conf_build *build, unsigned section)
+{
+	const char *at = conf_check_service(build, section)->subprotocols;
+	size_t length;
+
+	if (at == NULL || !conf_is_good(build->conf, section, "subprotocols"))
+		return;
+	for (; (at = conf_host_next(at, &length)) != NULL; at += length)
+		for (size_t i = 0; i < length; i++)
+			if (at[i] <= ' ' || at[i] > '~' || strchr("\"(),/:;<=>?@[\\]{}", at[i])) {
+				conf_build_refuse(build, section,
+				    option_find(OPTION_SERVICE, "subprotocols"),
+				    "'%.*s' is no name of a subprotocol: expects letters, digits "
+				    "and - . _ + alone",
+				    (int)length, at);
+				return;
+			}
 }
 
 /* The type and the shape of what is sent is the handler's own. */
@@ -227,7 +241,9 @@ conf_check_handler(struct conf_build *build, unsigned section)
 	if (!conf_is_good(build->conf, section, "handler"))
 		return;
 	conf_check_foreign(build, section);
-	conf_check_origins(build, section);
+	conf_check_origins(build, section, "cors_origins", service->cors_origins);
+	conf_check_origins(build, section, "origins", service->origins);
+	conf_check_subprotocols(build, section);
 	if (service->handler == HANDLER_PROGRAM)
 		conf_check_program(build, section);
 	else

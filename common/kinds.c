@@ -36,7 +36,7 @@ handler_name(enum handler_kind kind)
 bool
 protocol_is_http(enum protocol_kind kind)
 {
-	return kind == PROTOCOL_HTTP;
+	return kind == PROTOCOL_HTTP || kind == PROTOCOL_WEBSOCKET;
 }
 
 bool

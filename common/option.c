@@ -8,7 +8,6 @@
 #include "common/conf.h"
 #include "common/visitors.h"
 
-#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -210,6 +209,25 @@ static const struct option option_table[] = {
 	.example = "https://example.org", .otherwise = "nothing is said about other origins",
 	.help = "Origins whose pages a browser lets read the replies, separated by blanks or "
 		"commas, or * for every one. Preflight requests are then answered by hostlerd."},
+    {SERVICE("origins", origins), TEXT, .flags = OPTION_WEBSOCKET | OPTION_LIMIT,
+	.example = "https://example.org", .otherwise = "pages of the host that was asked",
+	.help = "Origins whose pages may open a WebSocket, separated by blanks or commas, or * "
+		"for every one; others are refused with 403. Clients that send no Origin are no "
+		"browsers and may always."},
+    {SERVICE("subprotocols", subprotocols), TEXT, .flags = OPTION_WEBSOCKET | OPTION_LIMIT,
+	.example = "chat.v2 chat.v1", .otherwise = "none is agreed on",
+	.help = "Names of subprotocols, separated by blanks or commas. The first of the client's "
+		"list that is among them is agreed on."},
+    {SERVICE("deflate", deflate), CHOICE(option_answers), .flags = OPTION_WEBSOCKET | OPTION_LIMIT,
+	.fallback = "no",
+	.help = "Whether messages are packed where the client can do that too "
+		"(permessage-deflate): fewer bytes on the way for more CPU time. Nothing is kept "
+		"between messages."},
+    {SERVICE("ping_interval", ping_interval), DURATION(0, DAY),
+	.flags = OPTION_WEBSOCKET | OPTION_LIMIT, .fallback = "30s",
+	.help = "A WebSocket that was silent for so long is sent a ping, and closed when it is "
+		"silent for as long again; one that answers is not idle. 0 is never, and so is as "
+		"much as idle_timeout or more."},
     {SERVICE("max_target", max_target), SIZE(16, 64 * KIB),
 	.flags = OPTION_HTTP | OPTION_WEBSOCKET | OPTION_LIMIT, .fallback = "8K",
 	.help = "Bytes of a request's target, path and query; beyond them 414."},
@@ -440,50 +458,4 @@ option_max(const struct option *option)
 	if (option->max != OPTION_WORKERS_MAX)
 		return option->max;
 	return cpus > 4 ? 4 * cpus : 16;
-}
-
-static const char *
-option_expects_number(const struct option *option, char text[OPTION_EXPECTS_MAX])
-{
-	char from[UNIT_TEXT_MAX], to[UNIT_TEXT_MAX];
-	const char *example = option->example ? option->example : option->fallback;
-
-	unit_format(option->unit, option->min, from);
-	unit_format(option->unit, option_max(option), to);
-	if (option->type == OPTION_RANGE)
-		snprintf(text, OPTION_EXPECTS_MAX,
-		    "expects auto, a number from %s to %s, or a range such as 2..8", from, to);
-	else if (option->unit == UNIT_COUNT)
-		snprintf(text, OPTION_EXPECTS_MAX, "expects %sa number from %s to %s",
-		    option->type == OPTION_AUTO ? "auto or " : "", from, to);
-	else
-		snprintf(text, OPTION_EXPECTS_MAX,
-		    "expects a %s with a unit, such as %s (%s to %s)",
-		    option->unit == UNIT_DURATION ? "duration" : "size", example, from, to);
-	return text;
-}
-
-static const char *
-option_expects_choice(const struct option *option, char text[OPTION_EXPECTS_MAX])
-{
-	size_t length = (size_t)snprintf(text, OPTION_EXPECTS_MAX, "expects ");
-
-	for (const char *const *name = option->choices; *name != NULL; name++) {
-		const char *link = name == option->choices ? "" : name[1] == NULL ? " or " : ", ";
-
-		length += (size_t)snprintf(
-		    text + length, OPTION_EXPECTS_MAX - length, "%s%s", link, *name);
-	}
-	return text;
-}
-
-const char *
-option_expects(const struct option *option, char text[OPTION_EXPECTS_MAX])
-{
-	if (option->type == OPTION_CHOICE)
-		return option_expects_choice(option, text);
-	if (option->type != OPTION_TEXT)
-		return option_expects_number(option, text);
-	snprintf(text, OPTION_EXPECTS_MAX, "expects a value, such as %s", option->example);
-	return text;
 }

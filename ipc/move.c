@@ -55,9 +55,9 @@ move_wait_valid(const struct move_head *head)
 {
 	bool lingers = (head->flags & MOVE_LINGERING) != 0;
 
-	return head->wait_for <= MOVE_WAIT_LINGER &&
+	return head->wait_for < MOVE_WAIT_COUNT &&
 	       lingers == (head->wait_for == MOVE_WAIT_LINGER) &&
-	       (head->wait_for != MOVE_WAIT_MESSAGE || head->in > 0) &&
+	       (head->wait_for != MOVE_WAIT_MESSAGE || head->in + head->state > 0) &&
 	       (head->write == 0 || head->out > 0);
 }
 

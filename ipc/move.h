@@ -45,7 +45,14 @@ enum move_why {
 };
 
 /* What a connection waits for, beside the write deadline. */
-enum move_wait { MOVE_WAIT_NOTHING, MOVE_WAIT_IDLE, MOVE_WAIT_MESSAGE, MOVE_WAIT_LINGER };
+enum move_wait {
+	MOVE_WAIT_NOTHING,
+	MOVE_WAIT_IDLE,
+	MOVE_WAIT_MESSAGE,
+	MOVE_WAIT_LINGER,
+	MOVE_WAIT_SILENT, /* to ask whether the client is there, or for what it answers */
+	MOVE_WAIT_COUNT
+};
 
 enum move_flag {
 	MOVE_LINGERING = 1,    /* everything was said, the client's end is waited for */
@@ -56,6 +63,7 @@ enum move_flag {
 	MOVE_LINGER = 32,      /* the client may still be sending when it is closed */
 	MOVE_WAS_ASKED = 64,   /* a message came on it */
 	MOVE_SAID_BYE = 128,   /* the protocol's last words were said */
+	MOVE_PINGED = 256,     /* it was asked whether it is there, and nothing came since */
 };
 
 /* Times are of CLOCK_MONOTONIC, in nanoseconds, and absolute: no deadline begins anew. */

@@ -73,13 +73,19 @@ conn_free_busy(struct conn *conn)
 	conn_spares++;
 }
 
+bool
+conn_is_partial(const struct conn *conn)
+{
+	return conn->busy != NULL && (buf_length(&conn->busy->in) > 0 || conn->busy->partial);
+}
+
 void
 conn_rest(struct conn *conn)
 {
 	const struct conn_busy *busy = conn->busy;
 
 	if (conn->state < CONN_MOVING && !busy->scheduled && busy->under_way == 0 &&
-	    buf_length(&busy->in) == 0 && buf_length(&busy->out) == 0 && !busy->write_pending &&
+	    !conn_is_partial(conn) && buf_length(&busy->out) == 0 && !busy->write_pending &&
 	    !deadline_is_set(&busy->write))
 		conn_free_busy(conn);
 }
@@ -318,7 +324,7 @@ conn_may_finish(struct conn *conn)
 
 	if (conn->input_ended || conn->eof || (conn->busy != NULL && conn->busy->held_back))
 		return false;
-	if (conn->busy != NULL && buf_length(&conn->busy->in) > 0) {
+	if (conn_is_partial(conn)) {
 		conn->was_asked = false; /* until that message is whole */
 		return true;
 	}
@@ -356,16 +362,41 @@ conn_of_wait(struct deadline *deadline)
 	return (struct conn *)(void *)((char *)deadline - offsetof(struct conn, wait));
 }
 
+/* Nothing is under way; a protocol that has last words says them first. */
+static void
+conn_cut_idle(struct conn *conn, const char *why)
+{
+	stats_count(conn->service->stats, COUNTER_idle_cut);
+	if (conn->proto->bye != NULL)
+		conn_end_input(conn);
+	else
+		conn_close(conn, why);
+}
+
 void
 conn_on_idle(struct deadline *deadline)
 {
 	struct conn *conn = conn_of_wait(deadline);
 
 	/* What came in time will be read in this turn, however late we are. */
+	if (!conn->readable)
+		conn_cut_idle(conn, "idle_timeout");
+}
+
+void
+conn_on_silent(struct deadline *deadline)
+{
+	struct conn *conn = conn_of_wait(deadline);
+
 	if (conn->readable)
 		return;
-	stats_count(conn->service->stats, COUNTER_idle_cut);
-	conn_close(conn, "idle_timeout");
+	if (conn->pinged) {
+		conn_cut_idle(conn, "it does not answer");
+		return;
+	}
+	conn->pinged = true;
+	conn_schedule(conn);
+	conn->proto->ping(conn);
 }
 
 void

@@ -57,6 +57,7 @@ struct conn_busy {
 	uint64_t message_since; /* when the unfinished message began; 0 when there is none */
 	ssize_t last_bytes;     /* unread since before it drained; negative: newer ones came */
 
+	bool partial;       /* the protocol keeps a part of a message that is in `in` no more */
 	bool scheduled;     /* it is in worker->turn */
 	bool turning;       /* conn_turn() is at work */
 	bool held_back;     /* whole messages may wait in `in` */
@@ -92,6 +93,7 @@ struct conn {
 	bool turned_away : 1; /* too many of its address: it is told so */
 	bool cut : 1;         /* a reply broke off: it closes in its turn, and no more is said */
 	bool said_bye : 1;    /* proto->bye() was called */
+	bool pinged : 1;      /* it was silent and asked whether it is there; nothing came since */
 };
 
 #define CONN_LINGER_TIME (2 * CLOCK_SECOND)
@@ -179,8 +181,12 @@ void conn_stop(struct conn *conn);
 /* Closes the descriptor and gives the place back; the memory goes at the end of the turn. */
 void conn_forget(struct conn *conn);
 
-/* What comes due on service->idles, ->messages, ->writes and ->lingers. */
+/* In the middle of a message, be it in `in` or with the protocol. */
+bool conn_is_partial(const struct conn *conn);
+
+/* What comes due on service->idles, ->silents, ->messages, ->writes and ->lingers. */
 void conn_on_idle(struct deadline *deadline);
+void conn_on_silent(struct deadline *deadline);
 void conn_on_message_late(struct deadline *deadline);
 void conn_on_write_late(struct deadline *deadline);
 void conn_on_lingered(struct deadline *deadline);

@@ -38,7 +38,7 @@ static void
 conn_parse(struct conn *conn)
 {
 	struct conn_busy *busy = conn->busy;
-	unsigned before = busy->under_way;
+	unsigned before = busy->taken;
 	size_t used;
 
 	busy->holds = false;
@@ -46,7 +46,7 @@ conn_parse(struct conn *conn)
 
 	if (conn->state == CONN_CLOSED)
 		return; /* it came out that the client has left: see program_look_at_client() */
-	if (used > 0 || busy->under_way != before)
+	if (busy->taken != before || (used > 0 && !busy->partial))
 		busy->message_since = 0;
 	buf_consume(&busy->in, used);
 }
@@ -56,18 +56,23 @@ static void
 conn_take_bytes(struct conn *conn, const char *data, size_t length)
 {
 	struct conn_busy *busy = conn->busy;
+	unsigned before = busy->taken;
 	size_t used = 0;
 
+	conn->pinged = false;
 	if (buf_length(&busy->in) > 0) {
 		buf_append(&busy->in, data, length);
 		conn_parse(conn);
 		return;
 	}
 	used = conn_feed(conn, data, length);
-	if (used < length && conn->state != CONN_CLOSED) {
+	if (conn->state == CONN_CLOSED)
+		return;
+	/* Each message has its own time: what began earlier goes on only where none ended. */
+	if (busy->taken != before || !busy->partial)
 		busy->message_since = 0;
+	if (used < length)
 		buf_append(&busy->in, data + used, length - used);
-	}
 }
 
 /* The client will send no more: a rest without an end may still be a message. */
@@ -271,6 +276,9 @@ conn_linger(struct conn *conn)
 		}
 		if (n < 0 && errno == EAGAIN) {
 			conn->readable = false;
+			/* It had said that nothing would follow, and nothing did. */
+			if (i == 0 && !conn->linger)
+				conn_close(conn, "done");
 			return;
 		}
 	}
@@ -292,6 +300,19 @@ conn_finish(struct conn *conn)
 	conn_linger(conn);
 }
 
+/* Where a ping comes first, whoever answers it is not idle. */
+static void
+conn_set_idle(struct conn *conn, uint64_t now)
+{
+	struct service *service = conn->service;
+	uint64_t idle = service->conf->idle_timeout, ping = service->conf->ping_interval;
+
+	if (conn->proto->ping != NULL && ping > 0 && ping < idle)
+		deadline_set(&service->silents, &conn->wait, now + ping);
+	else
+		deadline_set(&service->idles, &conn->wait, now + idle);
+}
+
 /* What the connection waits for from here on, and until when. */
 static void
 conn_set_deadline(struct conn *conn)
@@ -305,7 +326,7 @@ conn_set_deadline(struct conn *conn)
 		/* A move is our affair too, but a short one: no message gets more time by it. */
 		if (!conn->leaving)
 			busy->message_since = 0;
-	} else if (buf_length(&busy->in) > 0) {
+	} else if (conn_is_partial(conn)) {
 		if (busy->message_since == 0 || !deadline_is_set(&conn->wait)) {
 			if (busy->message_since == 0)
 				busy->message_since = now;
@@ -315,7 +336,7 @@ conn_set_deadline(struct conn *conn)
 	} else if (busy->under_way > 0 || buf_length(&busy->out) > 0) {
 		deadline_clear(&conn->wait);
 	} else if (!conn->drain_later) {
-		deadline_set(&service->idles, &conn->wait, now + service->conf->idle_timeout);
+		conn_set_idle(conn, now);
 	}
 }
 

@@ -27,6 +27,7 @@ frozen_wait(const struct conn *conn)
 	const struct deadline_line *line = conn->wait.line;
 
 	return line == &service->idles      ? MOVE_WAIT_IDLE
+	       : line == &service->silents  ? MOVE_WAIT_SILENT
 	       : line == &service->messages ? MOVE_WAIT_MESSAGE
 	       : line == &service->lingers  ? MOVE_WAIT_LINGER
 					    : MOVE_WAIT_NOTHING;
@@ -40,6 +41,9 @@ frozen_set_wait(struct conn *conn, const struct move_head *head)
 	switch (head->wait_for) {
 	case MOVE_WAIT_IDLE:
 		deadline_set(&service->idles, &conn->wait, head->wait);
+		break;
+	case MOVE_WAIT_SILENT:
+		deadline_set(&service->silents, &conn->wait, head->wait);
 		break;
 	case MOVE_WAIT_MESSAGE:
 		/* It passed meanwhile: what has come in time is read first, see conn_turn(). */
@@ -68,7 +72,8 @@ frozen_flags(const struct conn *conn)
 	       (conn->input_ended ? (unsigned)MOVE_INPUT_ENDED : 0) |
 	       (conn->linger ? (unsigned)MOVE_LINGER : 0) |
 	       (conn->was_asked ? (unsigned)MOVE_WAS_ASKED : 0) |
-	       (conn->said_bye ? (unsigned)MOVE_SAID_BYE : 0);
+	       (conn->said_bye ? (unsigned)MOVE_SAID_BYE : 0) |
+	       (conn->pinged ? (unsigned)MOVE_PINGED : 0);
 }
 
 static void
@@ -82,6 +87,7 @@ frozen_set_flags(struct conn *conn, uint32_t flags)
 	conn->linger = flags & MOVE_LINGER;
 	conn->was_asked = flags & MOVE_WAS_ASKED;
 	conn->said_bye = flags & MOVE_SAID_BYE;
+	conn->pinged = flags & MOVE_PINGED;
 }
 
 /* ---- freezing ---- */
@@ -276,6 +282,8 @@ frozen_thaw(struct worker *worker, unsigned service, const struct move_head *hea
 		frozen_fill(&busy->out, bytes, head->state + head->in, head->out);
 		is_good = conn->proto->thaw(conn, bytes, head->state);
 	}
+	/* Who waits for the rest of a message is in the middle of one. */
+	is_good = is_good && (head->wait_for != MOVE_WAIT_MESSAGE || conn_is_partial(conn));
 	frozen_go_on(conn, head);
 	if (!is_good)
 		conn_close(conn, "its state makes no sense");

@@ -179,7 +179,7 @@ http_say_refusal(struct conn *conn, const struct req *req, enum outcome outcome)
 		reply.fields = HTTP_SAY_RETRY;
 	else if (status == 426)
 		reply.fields = HTTP_UPGRADE;
-	else if (status == 405)
+	else if (status == 405 && req->service->conf->protocol == PROTOCOL_HTTP)
 		reply.fields = HTTP_SAY_ALLOW;
 	http_say_status(conn, req, &reply);
 }

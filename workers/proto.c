@@ -21,6 +21,9 @@ proto_find(const struct conf_service *conf)
 #undef X
 	};
 
+	/* What comes first is its handshake. */
+	if (conf->protocol == PROTOCOL_WEBSOCKET)
+		return &proto_http;
 	if (conf->protocol == PROTOCOL_FRAME && conf->ids)
 		return &proto_frame_ids;
 	if (conf->protocol == PROTOCOL_LINE && conf->reply_end != NULL)
@@ -33,7 +36,9 @@ proto_named(const struct conf_service *conf, const char *name)
 {
 	const struct proto *proto = proto_find(conf);
 
-	return strcmp(proto->name, name) == 0 ? proto : NULL;
+	if (strcmp(proto->name, name) == 0)
+		return proto;
+	return conf->protocol == PROTOCOL_WEBSOCKET ? proto_websocket_named(name) : NULL;
 }
 
 void

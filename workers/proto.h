@@ -49,6 +49,9 @@ struct proto {
 	 * Called once. NULL for nothing.
 	 */
 	void (*bye)(struct conn *conn);
+	/* Asks a client that was silent whether it is there. NULL where there is no such question.
+	 */
+	void (*ping)(struct conn *conn);
 	/* The tag of the message of which this is the beginning; NULL where it is always 0. */
 	uint32_t (*peek)(const char *data, size_t length);
 	/* Replies tell what they answer: each is written as soon as it is there. */
@@ -70,6 +73,9 @@ struct proto {
 	bool (*thaw)(struct conn *conn, const char *state, size_t length);
 	uint32_t version;
 };
+
+/* The variant of websocket of that name; NULL for none. */
+const struct proto *proto_websocket_named(const char *name);
 
 /* The protocol of a service, in the variant that its other options ask for. */
 const struct proto *proto_find(const struct conf_service *conf);

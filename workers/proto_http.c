@@ -22,6 +22,8 @@
 
 #define PROTO_HTTP_VERSION 1 /* of what freeze writes */
 
+extern const struct proto proto_http;
+
 /* What a connection keeps while a request is coming. */
 struct proto_http {
 	struct http_request request;
@@ -201,8 +203,10 @@ proto_http_upgrade(struct conn *conn, struct proto_http *http, const char *data)
 	proto_http_drop(conn);
 	if (status == 101 && !visit_fits(conn, service))
 		status = 429;
-	if (status == 101 && !conn_switch(conn, service, become))
+	else if (status == 101 && !conn_switch(conn, service, become))
 		status = 503;
+	if (status == 429 || status == 503)
+		buf_free(&fields); /* those of a 101 */
 	if (status == 101)
 		http_reply_switch(&conn->busy->out, HTTP_UPGRADE, &fields);
 	else
@@ -305,7 +309,7 @@ proto_http_input(struct conn *conn, const char *data, size_t length)
 {
 	size_t used = 0;
 
-	while (used < length && conn_may_take(conn)) {
+	while (used < length && conn->proto == &proto_http && conn_may_take(conn)) {
 		size_t more;
 
 		used += proto_http_skip(conn, data + used, length - used);
@@ -378,7 +382,6 @@ proto_http_thaw(struct conn *conn, const char *state, size_t length)
 	return true;
 }
 
-extern const struct proto proto_http;
 const struct proto proto_http = {
     .name = "http",
     .input = proto_http_input,

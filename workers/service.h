@@ -46,7 +46,7 @@ struct service {
 	struct collect *collect;       /* owns; handler = collect only */
 	int root;                      /* owns; handler = static only; -1: there is none */
 	uint64_t root_until;           /* when it is opened anew */
-	struct deadline_line idles, messages, writes, lingers; /* of connections */
+	struct deadline_line idles, silents, messages, writes, lingers; /* of connections */
 	struct deadline_line limits; /* of requests whose clients set one */
 };
 

@@ -313,6 +313,7 @@ worker_open_service(struct worker *worker, unsigned index)
 	service->times = stats_times(start->stats[index], start->id);
 	TAILQ_INIT(&service->conns);
 	deadline_open(&service->idles, worker->base, &worker->now, conn_on_idle);
+	deadline_open(&service->silents, worker->base, &worker->now, conn_on_silent);
 	deadline_open(&service->messages, worker->base, &worker->now, conn_on_message_late);
 	deadline_open(&service->writes, worker->base, &worker->now, conn_on_write_late);
 	deadline_open(&service->lingers, worker->base, &worker->now, conn_on_lingered);

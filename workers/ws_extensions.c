@@ -201,17 +201,18 @@ ws_extensions_read(struct ws_extensions *extensions, const struct http_request *
 }
 
 void
-ws_extensions_write(char *to, size_t room, const struct ws_extensions *extensions)
+ws_extensions_write(struct buf *fields, const struct ws_extensions *extensions)
 {
-	char window[40] = "";
+	static const char packed[] =
+	    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "
+	    "client_no_context_takeover";
+	char window[40];
 
-	*to = '\0';
 	if (extensions->bits == 0)
 		return;
+	buf_append(fields, packed, strlen(packed));
+	snprintf(window, sizeof(window), "; server_max_window_bits=%u", extensions->bits);
 	if (extensions->asks_bits)
-		snprintf(window, sizeof(window), "; server_max_window_bits=%u", extensions->bits);
-	snprintf(to, room,
-	    "Sec-WebSocket-Extensions: permessage-deflate; server_no_context_takeover; "
-	    "client_no_context_takeover%s\r\n",
-	    window);
+		buf_append(fields, window, strlen(window));
+	buf_append(fields, "\r\n", 2);
 }

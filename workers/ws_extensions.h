@@ -5,6 +5,7 @@
 #ifndef WORKERS_WS_EXTENSIONS_H
 #define WORKERS_WS_EXTENSIONS_H
 
+#include "common/buf.h"
 #include "workers/http.h"
 
 /* The elements between the commas of all fields of a name, one after another. */
@@ -32,7 +33,7 @@ struct ws_extensions {
  */
 bool ws_extensions_read(struct ws_extensions *extensions, const struct http_request *request,
     const char *data, bool deflate);
-/* The field that tells it, with its line end; nothing where nothing was agreed on. */
-void ws_extensions_write(char *to, size_t room, const struct ws_extensions *extensions);
+/* Appends the field that tells it, with its line end; nothing where nothing was agreed on. */
+void ws_extensions_write(struct buf *fields, const struct ws_extensions *extensions);
 
 #endif

@@ -10,7 +10,6 @@
 #include "workers/ws_extensions.h"
 
 #include <sha1.h>
-#include <stdio.h>
 #include <string.h>
 #include <strings.h>
 
@@ -62,9 +61,9 @@ ws_asked_take(struct ws_asked *asked, const struct http_header *header)
 /* ---- may it be? ---- */
 
 static unsigned
-ws_handshake_refuse(struct ws_handshake *handshake, unsigned status, const char *fields)
+ws_handshake_say(struct buf *fields, unsigned status, const char *text)
 {
-	snprintf(handshake->fields, sizeof(handshake->fields), "%s", fields);
+	buf_append(fields, text, strlen(text));
 	return status;
 }
 
@@ -79,24 +78,21 @@ ws_handshake_is_key(const struct ws_asked *asked)
 	       made == WS_KEY_BYTES;
 }
 
-/* 4.2.1, but for the Origin. */
+/* 4.2.1, but for the Origin. 0 where nothing is wrong. */
 static unsigned
-ws_handshake_judge(struct ws_handshake *handshake, const struct ws_asked *asked)
+ws_handshake_judge(const struct ws_asked *asked, struct buf *fields)
 {
 	const struct http_request *request = asked->request;
 
 	if (!request->is_get)
-		return ws_handshake_refuse(handshake, 405, "Allow: GET\r\n");
+		return ws_handshake_say(fields, 405, "Allow: GET\r\n");
 	if (!request->upgrades || !asked->upgrades)
-		return ws_handshake_refuse(handshake, 426, WS_HANDSHAKE_FIELDS);
+		return 426;
 	if (asked->versions > 1 || request->length > 0 || request->is_chunked)
-		return ws_handshake_refuse(handshake, 400, "");
+		return 400;
 	if (asked->versions == 0 || !http_is(asked->data, asked->version, "13"))
-		return ws_handshake_refuse(
-		    handshake, 426, WS_HANDSHAKE_FIELDS WS_HANDSHAKE_VERSIONS);
-	if (!ws_handshake_is_key(asked))
-		return ws_handshake_refuse(handshake, 400, "");
-	return 0;
+		return ws_handshake_say(fields, 426, WS_HANDSHAKE_VERSIONS);
+	return ws_handshake_is_key(asked) ? 0 : 400;
 }
 
 /* ---- origins ---- */
@@ -161,7 +157,6 @@ ws_handshake_choose(
 		if (!http_is_token(text, name.length))
 			return false;
 		if (chosen->length == 0 && conf->subprotocols != NULL &&
-		    name.length <= WS_SUBPROTOCOL_MAX &&
 		    ws_handshake_has_subprotocol(conf->subprotocols, text, name.length))
 			*chosen = name;
 	}
@@ -184,42 +179,45 @@ ws_handshake_accept(char accept[WS_ACCEPT_LENGTH], const char key[WS_KEY_LENGTH]
 }
 
 static void
-ws_handshake_answer(struct ws_handshake *handshake, const struct ws_asked *asked,
-    struct http_span subprotocol, const struct ws_extensions *extensions)
+ws_handshake_answer(const struct ws_asked *asked, struct http_span subprotocol, struct buf *fields)
 {
+	static const char accepts[] = "Sec-WebSocket-Accept: ",
+			  speaks[] = "Sec-WebSocket-Protocol: ";
 	char accept[WS_ACCEPT_LENGTH];
-	char *at = handshake->fields, *end = at + sizeof(handshake->fields);
 
 	ws_handshake_accept(accept, asked->data + asked->key.at);
-	at += snprintf(at, (size_t)(end - at), "%sSec-WebSocket-Accept: %.*s\r\n",
-	    WS_HANDSHAKE_FIELDS, WS_ACCEPT_LENGTH, accept);
-	if (subprotocol.length > 0)
-		at += snprintf(at, (size_t)(end - at), "Sec-WebSocket-Protocol: %.*s\r\n",
-		    (int)subprotocol.length, asked->data + subprotocol.at);
-	ws_extensions_write(at, (size_t)(end - at), extensions);
+	buf_append(fields, accepts, strlen(accepts));
+	buf_append(fields, accept, WS_ACCEPT_LENGTH);
+	buf_append(fields, "\r\n", 2);
+	if (subprotocol.length == 0)
+		return;
+	buf_append(fields, speaks, strlen(speaks));
+	buf_append(fields, asked->data + subprotocol.at, subprotocol.length);
+	buf_append(fields, "\r\n", 2);
 }
 
 unsigned
-ws_handshake_read(struct ws_handshake *handshake, const struct http_request *request,
-    const char *data, const struct conf_service *conf)
+ws_handshake_read(const struct conf_service *conf, const struct http_request *request,
+    const char *data, struct buf *fields, unsigned *bits)
 {
 	struct ws_asked asked = {.request = request, .data = data};
 	struct ws_extensions extensions;
 	struct http_span subprotocol;
 	unsigned status;
 
-	handshake->bits = 0;
+	*bits = 0;
 	for (unsigned i = 0; i < request->header_count; i++)
 		ws_asked_take(&asked, &request->headers[i]);
-	status = ws_handshake_judge(handshake, &asked);
+	status = ws_handshake_judge(&asked, fields);
 	if (status != 0)
 		return status;
 	if (!ws_handshake_is_welcome(&asked, conf))
-		return ws_handshake_refuse(handshake, 403, "");
+		return 403;
 	if (!ws_handshake_choose(&asked, conf, &subprotocol) ||
 	    !ws_extensions_read(&extensions, request, data, conf->deflate))
-		return ws_handshake_refuse(handshake, 400, "");
-	handshake->bits = extensions.bits;
-	ws_handshake_answer(handshake, &asked, subprotocol, &extensions);
-	return 0;
+		return 400;
+	ws_handshake_answer(&asked, subprotocol, fields);
+	ws_extensions_write(fields, &extensions);
+	*bits = extensions.bits;
+	return 101;
 }

@@ -13,10 +13,13 @@ import threading
 import time
 
 import harness
+import websocket_peer
 
 
 class Wire:
     """A protocol: how a message is written, and how a reply to it."""
+
+    opening, opened = b"", b""  # what comes before all messages, and is answered with
 
     def __init__(self, keys, reply=lambda text: text):
         self.keys, self.reply = keys, reply
@@ -50,6 +53,20 @@ class Ids(Wire):
         return harness.frame(struct.pack(">IB", number, 0) + self.reply(text))
 
 
+class WebSocket(Wire):
+    """Each message in two frames."""
+
+    opening, opened = websocket_peer.handshake(), websocket_peer.SWITCHED
+
+    def message(self, text, number):
+        half = len(text) // 2
+        return (websocket_peer.said(websocket_peer.TEXT, text[:half], last=False) +
+                websocket_peer.said(websocket_peer.CONTINUATION, text[half:]))
+
+    def answer(self, text, number):
+        return websocket_peer.heard(websocket_peer.TEXT, self.reply(text))
+
+
 class Peer:
     """One client. `pace`: bytes that go out in a round; None for as many as there is room for."""
 
@@ -59,7 +76,7 @@ class Peer:
         self.socket.settimeout(10 * harness.SCALE)
         harness.wait_for(lambda: self.connected(address), f"room to connect to {address}")
         self.socket.setblocking(False)
-        self.unsent, self.owed = b"", b""
+        self.unsent, self.owed = wire.opening, wire.opened
         self.number = self.replies = 0
         self.reads = True
         self.finishes = False  # the sending side is shut when all is sent

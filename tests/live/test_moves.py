@@ -11,7 +11,7 @@ import pytest
 
 import harness
 from harness import Client, echo, frame, pool, program, wait_for
-from movers import Frame, Ids, Movers, Stream, Wire
+from movers import Frame, Ids, Movers, Stream, WebSocket, Wire
 
 RELOADS = int(os.environ.get("HOSTLER_RELOADS", "5"))
 CONNECTIONS = int(os.environ.get("HOSTLER_MOVED", "200"))
@@ -52,6 +52,7 @@ WIRES = {
     "frame": Frame(echo(protocol="frame")),
     "ids": Ids(echo(protocol="frame", ids="yes")),
     "stream": Stream(echo(protocol="stream")),
+    "websocket": WebSocket(echo(protocol="websocket", ping_interval="0")),
 }
 
 # Half as much again as the kernel keeps of what a client on a unix socket does not read; for one on

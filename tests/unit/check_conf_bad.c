@@ -66,6 +66,21 @@ static const struct {
     {HTTP "host=http://a\n",
 	"t.conf:5: [service a] host: 'http://a' is no host: expects names without "
 	"scheme and port\n"},
+    {SOCKET "origins=https://a/b\n",
+	"t.conf:5: [service a] origins: 'https://a/b' is no origin: expects * alone, or "
+	"SCHEME://HOST[:PORT] with nothing behind it\n"},
+    {SOCKET "origins=* https://a\n",
+	"t.conf:5: [service a] origins: '*' is no origin: expects * alone, or "
+	"SCHEME://HOST[:PORT] with nothing behind it\n"},
+    {SOCKET "subprotocols=chat a/b\n",
+	"t.conf:5: [service a] subprotocols: 'a/b' is no name of a subprotocol: "
+	"expects letters, digits and - . _ + alone\n"},
+    {HTTP "origins=*\n",
+	"t.conf:5: [service a] origins: is for protocol websocket alone; the protocol is http\n"},
+    {SOCKET "message=json\n",
+	"t.conf:5: [service a] message: is for protocol http alone; the protocol is websocket\n"},
+    {SOCKET "ids=yes\n",
+	"t.conf:5: [service a] ids: is for protocol frame alone; the protocol is websocket\n"},
     {HTTP "host=a b:80\n", "t.conf:5: [service a] host: 'b:80' is no host: expects names without "
 			   "scheme and port\n"},
     /* the shape of what is sent is the handler's own */
@@ -184,7 +199,8 @@ static const struct {
     {PROGRAM "discipline=session\n",
 	"t.conf:6: [service a] discipline: 'session': expects strict\n"},
     {"[service a]\nlisten=80\nprotocol=lines\nhandler=proxy\n",
-	"t.conf:3: [service a] protocol: 'lines': expects stream, line, frame or http; did you "
+	"t.conf:3: [service a] protocol: 'lines': expects stream, line, frame, http or websocket; "
+	"did you "
 	"mean "
 	"line?\n"
 	"t.conf:4: [service a] handler: 'proxy': expects echo, discard, collect, program, "

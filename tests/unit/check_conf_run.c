@@ -298,6 +298,7 @@ check_run_number(const struct option *option, uint64_t number)
 	char text[512], value[UNIT_TEXT_MAX], expected[128], *dump;
 	bool is_daemon = option->scope == OPTION_HOSTLER;
 	const char *service = option->flags & OPTION_HTTP                             ? HTTP
+			      : option->flags & OPTION_WEBSOCKET                      ? SOCKET
 			      : option_is_for(option, PROTOCOL_LINE, HANDLER_PROGRAM) ? PROGRAM
 										      : COLLECT;
 	struct conf *conf;

@@ -41,7 +41,9 @@ static const char every_key[] =
     "[service f]\nlisten = 127.0.0.1:0\nprotocol = http\nhandler = program\ncommand = sh\n"
     "reply_end = .\nstream = yes\n"
     "[service g]\nlisten = 127.0.0.1:0\nprotocol = http\nhandler = static\nroot = /tmp\n"
-    "index = home.htm\n";
+    "index = home.htm\n"
+    "[service h]\nlisten = 127.0.0.1:0\nprotocol = websocket\nhandler = echo\n"
+    "origins = https://a\nsubprotocols = chat.v2, chat\ndeflate = yes\nping_interval = 7s\n";
 
 static char *
 dump(const struct conf *conf)

@@ -489,7 +489,7 @@ START_TEST(nonsense_is_no_head)
 	} while (0)
 	BAD(head.wait_for = MOVE_WAIT_MESSAGE);
 	BAD(head.wait_for = MOVE_WAIT_LINGER);
-	BAD(head.wait_for = MOVE_WAIT_LINGER + 1);
+	BAD(head.wait_for = MOVE_WAIT_COUNT);
 	BAD(head.flags |= MOVE_LINGERING);
 	BAD(head.write = 1);
 	BAD(head.bytes = head.state = MOVE_BYTES_MAX + 1);

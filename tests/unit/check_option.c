@@ -273,7 +273,7 @@ START_TEST(test_choices_are_shown)
 {
 	char *help = check_option_printed(conf_print_options);
 
-	ck_assert_ptr_nonnull(strstr(help, "\n  --protocol stream|line|frame|http\n"));
+	ck_assert_ptr_nonnull(strstr(help, "\n  --protocol stream|line|frame|http|websocket\n"));
 	ck_assert_ptr_nonnull(strstr(help, " The default is "));
 	free(help);
 }

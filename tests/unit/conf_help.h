@@ -14,6 +14,7 @@
 #define ECHO "[service a]\nlisten=127.0.0.1:0\nprotocol=line\nhandler=echo\n"
 /* Five lines. */
 #define HTTP    "[service a]\nlisten=127.0.0.1:0\nprotocol=http\nhandler=echo\n"
+#define SOCKET  "[service a]\nlisten=127.0.0.1:0\nprotocol=websocket\nhandler=echo\n"
 #define PROGRAM "[service a]\nlisten=127.0.0.1:0\nprotocol=line\nhandler=program\ncommand=sh\n"
 
 /* Five lines, for a file that need not be there. */
