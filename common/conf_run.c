@@ -3,7 +3,8 @@
  *
  * Every key of a service is an option --KEY VALUE or --KEY=VALUE, the daemon's are --hostler.KEY; a
  * hyphen is as good as an underscore. What follows -- is the command, word for word. The checks are
- * those of a file. --http ADDR stands for --listen ADDR --protocol http.
+ * those of a file. --http ADDR stands for --listen ADDR --protocol http, --websocket
+ * ADDR likewise.
  */
 #include "common/conf_build.h"
 #include "common/mem.h"
@@ -208,7 +209,7 @@ conf_run_command(struct conf_run *run)
 	free(text);
 }
 
-/* What --http says of the protocol. */
+/* What --http or --websocket says of the protocol. */
 static void
 conf_run_protocol(struct conf_run *run)
 {

@@ -106,7 +106,8 @@ main_print_run_help(void)
 	    "  hostlerd run --listen unix:/tmp/a.sock --protocol frame --framing frame -- ./model\n"
 	    "  hostlerd run --http 127.0.0.1:8080 -- python3 upper.py\n"
 	    "\n"
-	    "--http ADDRESS is short for --listen ADDRESS --protocol http.\n"
+	    "--http ADDRESS is short for --listen ADDRESS --protocol http, and so is --websocket "
+	    "ADDRESS.\n"
 	    "Every key of a configuration file is an option, shown here with its default or its "
 	    "choices:\n");
 	conf_print_options(stdout);

@@ -473,3 +473,43 @@ def websockets():
 def test_python_websockets(websockets, more):
     result = run("--expect", "upper", "--connections", 4, "--count", 200, *more, websockets)
     assert result.counts() == {"right": 200}
+
+
+# ---- hostlerd ----
+
+
+@pytest.mark.parametrize("more", [
+    [], ["--depth", 32], ["--binary", "--depth", 8], ["--new-connection"], ["--size", "32..60K"], ["--rate", 2000],
+])
+def test_hostlerd(start, more):
+    daemon = start({"a": harness.echo(protocol="websocket"),
+                    "b": harness.pool(harness.program("upper.py"), protocol="websocket")})
+    for service, expect in (("a", "echo"), ("b", "upper")):
+        result = run("--expect", expect, "--connections", 4, "--count", 300, *more,
+                     f"ws://{daemon.service(service)['listen'][0]}/x")
+        assert result.counts() == {"right": 300}
+
+
+def test_what_hostlerd_says_by_close(start):
+    daemon = start({"a": harness.echo(protocol="websocket", max_message="1K"),
+                    "b": harness.pool(harness.program("slow.py", "0.05"), protocol="websocket", queue=1, instances=1),
+                    "c": harness.pool(harness.program("slow.py", "5"), protocol="websocket", instances=1,
+                                      request_timeout="200ms")})
+
+    def errors(service, *more):
+        url = f"ws://{daemon.service(service)['listen'][0]}"
+        result = run("--expect", "any", "--reconnect", *more, url)
+        assert not {*result.counts()} - {"right", "error"}
+        return {name: count for name, count in result.requests["errors"].items() if count}
+
+    assert errors("a", "--size", "2K", "--count", 5) == {"too-large": 5}
+    assert {*errors("b", "--connections", 8, "--count", 20)} == {"busy"}
+    assert errors("c", "--count", 1) in ({"timeout": 1}, {"failed": 1}), "1011, with its reason or without"
+
+
+def test_run_websocket(launch):
+    daemon = launch("run", "--websocket", "127.0.0.1:0", "--hostler.control", "{control}", "--instances", "1",
+                    "--command", harness.program("upper.py"))
+    daemon.wait_full()
+    url = daemon.log_lines(r"service run: listening on ws://127\.0\.0\.1:\d+/$")[0].split()[-1]
+    assert call(url, "ping", "pong")[0] == ["PING", "PONG"]

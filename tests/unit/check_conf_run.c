@@ -136,6 +136,26 @@ START_TEST(test_http)
 }
 END_TEST
 
+START_TEST(test_websocket)
+{
+	struct conf *conf = check_run_good(RUN("--websocket", "81", "--", "sh"));
+
+	ck_assert_int_eq(conf->services[0].protocol, PROTOCOL_WEBSOCKET);
+	ck_assert_int_eq(conf->services[0].handler, HANDLER_PROGRAM);
+	ck_assert_uint_eq(addr_port(&conf->services[0].listen[0]), 81);
+	conf_free(conf);
+	check_run_bad(RUN("--http=81", "--websocket=81"),
+	    "--websocket: --http is there too, and run is one service of one protocol; two "
+	    "services want a file\n"
+	    "--listen: 127.0.0.1:81 is there twice\n");
+	check_run_bad(RUN("--websocket=81", "--http=82"),
+	    "--http: --websocket is there too, and run is one service of one protocol; two "
+	    "services want a file\n");
+	check_run_bad(
+	    RUN("--web-soket=81"), "--web-soket: unknown option; did you mean --websocket?\n");
+}
+END_TEST
+
 START_TEST(test_http_bad)
 {
 	check_run_bad(
@@ -372,6 +392,7 @@ main(void)
 	tcase_add_test(tcase, test_command_alone);
 	tcase_add_test(tcase, test_http);
 	tcase_add_test(tcase, test_http_bad);
+	tcase_add_test(tcase, test_websocket);
 	tcase_add_test(tcase, test_words_as_they_are);
 	tcase_add_test(tcase, test_run_bad);
 	tcase_add_test(tcase, test_run_long);
