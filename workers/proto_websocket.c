@@ -12,6 +12,7 @@
 #include "workers/conn.h"
 #include "workers/req.h"
 #include "workers/service.h"
+#include "workers/visit.h"
 #include "workers/ws.h"
 #include "workers/ws_deflate.h"
 #include "workers/ws_handshake.h"
@@ -119,7 +120,9 @@ proto_websocket_take(struct conn *conn, enum ws_kind kind, const struct ws_found
 
 	switch (kind) {
 	case WS_FOUND_MESSAGE:
-		if (found->is_compressed)
+		if (!visit_may_ask(conn))
+			proto_websocket_refuse_rest(conn, WS_CODE_POLICY);
+		else if (found->is_compressed)
 			proto_websocket_submit_packed(conn, found);
 		else
 			req_submit(conn, found->data, found->length, found->is_text);
@@ -180,7 +183,7 @@ proto_websocket_peek(const char *data, size_t length)
 {
 	(void)data;
 	(void)length;
-	return PROTO_WEBSOCKET_TAG(WS_CODE_LATE);
+	return PROTO_WEBSOCKET_TAG(WS_CODE_POLICY);
 }
 
 /* ---- output ---- */

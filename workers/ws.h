@@ -23,7 +23,7 @@ enum ws_code {
 	WS_CODE_GOING_AWAY = 1001,
 	WS_CODE_PROTOCOL = 1002,
 	WS_CODE_NOT_UTF8 = 1007,
-	WS_CODE_LATE = 1008, /* a breach of policy: a message that took too long to send */
+	WS_CODE_POLICY = 1008, /* a message took too long to send, or there were too many */
 	WS_CODE_TOO_LARGE = 1009,
 	WS_CODE_FAILED = 1011,
 	WS_CODE_BUSY = 1013

@@ -196,6 +196,16 @@ def test_a_stop_says_so(start):
     daemon.wait_exit()
 
 
+def test_an_address_may_say_so_much(start):
+    daemon = start({"a": sockets(rate=3)})
+    ws = Socket(daemon.connect())
+    ws.client.send(said(TEXT, b"x") * 50)
+    heard = 0
+    while (frame := ws.hear()) == (TEXT, b"x"):
+        heard += 1
+    assert frame == (CLOSE, close(1008)) and heard < 10
+
+
 # ---- silence ----
 
 
