@@ -62,19 +62,37 @@ utf8_take(struct utf8 *utf8, unsigned char byte)
 	return true;
 }
 
+/* How many bytes at the front are ASCII, in steps of 32 and then of 8; there may be more. */
+static size_t
+utf8_skip(const char *text, size_t length)
+{
+	const uint64_t high = UINT64_C(0x8080808080808080);
+	uint64_t eight[4];
+	size_t at = 0;
+
+	for (; at + sizeof(eight) <= length; at += sizeof(eight)) {
+		memcpy(eight, text + at, sizeof(eight));
+		if (((eight[0] | eight[1] | eight[2] | eight[3]) & high) != 0)
+			break;
+	}
+	for (; at + sizeof(*eight) <= length; at += sizeof(*eight)) {
+		memcpy(eight, text + at, sizeof(*eight));
+		if ((*eight & high) != 0)
+			break;
+	}
+	return at;
+}
+
 bool
 utf8_feed(struct utf8 *utf8, const char *text, size_t length)
 {
 	size_t at = 0;
-	uint64_t eight;
 
 	while (at < length) {
-		if (utf8->more == 0 && at + sizeof(eight) <= length) {
-			memcpy(&eight, text + at, sizeof(eight));
-			if ((eight & UINT64_C(0x8080808080808080)) == 0) {
-				at += sizeof(eight);
-				continue;
-			}
+		if (utf8->more == 0) {
+			at += utf8_skip(text + at, length - at);
+			if (at == length)
+				break;
 		}
 		if (!utf8_take(utf8, (unsigned char)text[at++]))
 			return false;

@@ -1,7 +1,8 @@
 /*
- * Frames, read by wslay and written here. Owns the one context of wslay. It is given exactly one
- * head, and the payload where that is short and all there, so it is at rest after it; after any
- * other frame a fresh one takes its place. Never looks at what a frame means.
+ * Frames: their heads are read by wslay, and written here. Owns the one context of wslay. Of a
+ * payload wslay is only told that it came: it would copy it and take its mask off byte by byte, at
+ * eleven instructions each. So it is at rest after every frame but a long one, after which a fresh
+ * one takes its place. Never looks at what a frame means.
  */
 #include "workers/ws_frame.h"
 
@@ -11,38 +12,34 @@
 #include <string.h>
 #include <wslay/wslay.h>
 
-#define WS_FRAME_SMALL 256 /* bytes of payload that it may see: it takes masks off bytewise */
+#define WS_FRAME_SMALL 4096  /* bytes of a payload that is told with its head, if it is there */
+#define WS_FRAME_LONG  65536 /* beyond so many bytes a fresh context costs less */
 
-/* What wslay may still read in this call. */
+/* What wslay is given: a head without its mask, then so many bytes as if they had come. */
 struct ws_feed {
-	const char *at; /* borrows */
-	size_t left;
-	bool is_out; /* it wanted more than there is */
+	unsigned char head[10];
+	size_t head_length; /* 0: it has it */
+	uint64_t payload;
 };
 
 static struct ws_feed ws_frame_feed;
 static wslay_frame_context_ptr ws_frame_context; /* owns */
-static bool ws_frame_is_stale;                   /* it is in the middle of something */
+static bool ws_frame_is_stale;                   /* it is in the middle of a frame */
 
-/*
- * wslay tells of a head only with the first byte of the payload. Where that has not come it gets
- * another one, so that what the head alone forbids is refused at once; nobody sees that byte.
- */
 static ssize_t
 ws_frame_on_read(uint8_t *to, size_t room, int flags, void *arg)
 {
 	struct ws_feed *feed = arg;
-	size_t length = feed->left < room ? feed->left : room;
+	size_t length = feed->head_length;
 
 	(void)flags;
-	if (length == 0) {
-		feed->is_out = true;
-		*to = 0;
-		return 1;
+	if (length > 0) {
+		memcpy(to, feed->head, length);
+		feed->head_length = 0;
+		return (ssize_t)length;
 	}
-	memcpy(to, feed->at, length);
-	feed->at += length;
-	feed->left -= length;
+	length = feed->payload < room ? (size_t)feed->payload : room;
+	feed->payload -= length;
 	return (ssize_t)length;
 }
 
@@ -87,45 +84,55 @@ ws_frame_length(const unsigned char *data)
 	}
 }
 
-static void
-ws_frame_fill(
-    struct ws_frame *frame, const struct wslay_frame_iocb *read, const char *data, size_t head)
+/* Lets wslay read a whole head. False where it would not. */
+static bool
+ws_frame_judge(struct wslay_frame_iocb *read, const unsigned char *data, size_t head)
 {
-	frame->opcode = read->opcode;
-	frame->is_last = read->fin;
-	frame->is_masked = read->mask;
-	frame->is_compressed = wslay_get_rsv1(read->rsv);
-	frame->is_reserved = wslay_get_rsv2(read->rsv) || wslay_get_rsv3(read->rsv);
-	frame->length = read->payload_length;
-	frame->data = (const char *)read->data;
-	frame->got = ws_frame_feed.is_out ? 0 : read->data_length;
-	frame->used = head + frame->got;
-	if (read->mask)
-		memcpy(frame->key, data + head - WS_KEY, WS_KEY);
+	struct ws_feed *feed = &ws_frame_feed;
+
+	if (ws_frame_context == NULL || ws_frame_is_stale)
+		ws_frame_renew();
+	feed->head_length = data[1] & 0x80 ? head - WS_KEY : head;
+	memcpy(feed->head, data, feed->head_length);
+	feed->head[1] &= 0x7f;
+	feed->payload = ws_frame_length(data);
+	ws_frame_is_stale = true;
+	do
+		if (wslay_frame_recv(ws_frame_context, read) < 0)
+			return false;
+	while (feed->payload > 0 && read->payload_length <= WS_FRAME_LONG);
+	ws_frame_is_stale = feed->payload > 0;
+	return true;
 }
 
 enum ws_frame_read
 ws_frame_read(struct ws_frame *frame, const char *data, size_t length)
 {
+	static char payload[WS_FRAME_SMALL];
 	const unsigned char *bytes = (const unsigned char *)data;
 	struct wslay_frame_iocb read;
 	size_t head;
-	uint64_t payload;
 
 	if (length < 2 || length < (head = ws_frame_head(bytes)))
 		return WS_FRAME_MORE;
-	payload = ws_frame_length(bytes);
-	if (payload > length - head || payload > WS_FRAME_SMALL)
-		payload = 0;
-	if (ws_frame_context == NULL || ws_frame_is_stale)
-		ws_frame_renew();
-	ws_frame_feed = (struct ws_feed){.at = data, .left = head + (size_t)payload};
-	ws_frame_is_stale = true;
-	if (wslay_frame_recv(ws_frame_context, &read) < 0)
+	if (!ws_frame_judge(&read, bytes, head))
 		return WS_FRAME_BAD;
-	ws_frame_fill(frame, &read, data, head);
-	/* What it has told stays where it is until the next call. */
-	ws_frame_is_stale = frame->got < frame->length;
+	frame->opcode = read.opcode;
+	frame->is_last = read.fin;
+	frame->is_masked = bytes[1] & 0x80;
+	frame->is_compressed = wslay_get_rsv1(read.rsv);
+	frame->is_reserved = wslay_get_rsv2(read.rsv) || wslay_get_rsv3(read.rsv);
+	frame->length = read.payload_length;
+	frame->data = payload;
+	frame->got = 0;
+	if (!frame->is_masked)
+		return WS_FRAME_READ; /* nobody will want more of it */
+	memcpy(frame->key, data + head - WS_KEY, WS_KEY);
+	if (frame->length <= WS_FRAME_SMALL && frame->length <= length - head) {
+		frame->got = (size_t)frame->length;
+		ws_frame_unmask(payload, data + head, frame->got, frame->key);
+	}
+	frame->used = head + frame->got;
 	return WS_FRAME_READ;
 }
 
