@@ -7,48 +7,10 @@ import socket
 import pytest
 
 from harness import echo
+from wire import expand
 
 TABLE = pathlib.Path(__file__).resolve().parent.parent / "exchanges.txt"
-SHORT = {
-    "G": "GET /?g HTTP/1.1|Host: a|",
-    "P": "POST / HTTP/1.1|Host: a|",
-    "C": "$PTransfer-Encoding: chunked||",
-}
-ESCAPES = {"r": b"\r", "n": b"\n", "t": b"\t", "\\": b"\\"}
 BEHIND = b"GET /?behind HTTP/1.1\r\nHost: a\r\n\r\n"
-PIECE = re.compile(r"\\x(?P<hex>..)|\\(?P<escape>.)|\$(?P<short>.)|(?P<line>\|)|(?P<brace>\{)"
-                   r"|(?P<plain>[^\\$|{]+)")
-
-
-def brace_end(text, at):
-    depth = 1
-    while depth:
-        depth += {"{": 1, "}": -1}.get(text[at], 0)
-        at += 1
-    return at
-
-
-def expand(text):
-    made, at = b"", 0
-    while at < len(text):
-        found = PIECE.match(text, at)
-        at = found.end()
-        if found["hex"]:
-            made += bytes.fromhex(found["hex"])
-        elif found["escape"]:
-            made += ESCAPES[found["escape"]]
-        elif found["short"]:
-            made += expand(SHORT[found["short"]])
-        elif found["line"]:
-            made += b"\r\n"
-        elif found["brace"]:
-            end = brace_end(text, at)
-            part, count = text[at:end - 1].rsplit("*", 1)
-            made += expand(part) * int(count)
-            at = end
-        else:
-            made += found["plain"].encode()
-    return made
 
 
 def exchanges():

@@ -8,8 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void exchanges_expand(struct buf *to, const char *text);
-
 static void
 exchanges_add(struct buf *to, const char *text)
 {
@@ -65,22 +63,24 @@ exchanges_escape(struct buf *to, const char *text)
 static void
 exchanges_short(struct buf *to, char name)
 {
-	switch (name) {
-	case 'G':
-		exchanges_expand(to, "GET /?g HTTP/1.1|Host: a|");
-		break;
-	case 'P':
-		exchanges_expand(to, "POST / HTTP/1.1|Host: a|");
-		break;
-	case 'C':
-		exchanges_expand(to, "$PTransfer-Encoding: chunked||");
-		break;
-	default:
-		seat_must(false, "a short form is known");
-	}
+	static const char *const shorts[128] = {
+	    ['G'] = "GET /?g HTTP/1.1|Host: a|",
+	    ['P'] = "POST / HTTP/1.1|Host: a|",
+	    ['C'] = "$PTransfer-Encoding: chunked||",
+	    ['R'] = "GET / HTTP/1.1|Host: a|",
+	    ['U'] = "Connection: Upgrade|Upgrade: websocket|",
+	    ['K'] = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==|",
+	    ['V'] = "Sec-WebSocket-Version: 13|",
+	    ['W'] = "$R$U$K$V",
+	    ['E'] = "Sec-WebSocket-Extensions: permessage-deflate",
+	    ['N'] = "$E; server_no_context_takeover; client_no_context_takeover",
+	};
+
+	seat_must(name > 0 && shorts[(int)name] != NULL, "a short form is known");
+	exchanges_expand(to, shorts[(int)name]);
 }
 
-static void
+void
 exchanges_expand(struct buf *to, const char *text)
 {
 	while (*text != '\0') {

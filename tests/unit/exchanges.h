@@ -29,4 +29,7 @@ struct exchange {
 /* Reads them all, from $srcdir or here; ends the program where one makes no sense. */
 unsigned exchanges_load(struct exchange list[EXCHANGES_MAX]);
 
+/* What text written like that stands for; websockets.txt has more short forms. */
+void exchanges_expand(struct buf *to, const char *text);
+
 #endif

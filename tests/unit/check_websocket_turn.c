@@ -1,0 +1,175 @@
+/*
+ * WebSocket through the real connection code, in this process: what tests/websockets.txt cannot
+ * say, because it takes time or a client that does not read.
+ */
+#include "tests/unit/exchanges.h"
+#include "tests/unit/run_help.h"
+#include "tests/unit/ws_client.h"
+
+#include <check.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* A connection to the first service, behind its handshake; what was heard of that is forgotten. */
+static void
+open_one(void)
+{
+	struct websocket plain = {0};
+
+	snprintf(ws_client.label, sizeof(ws_client.label), "by hand");
+	ws_client_open_seats();
+	exchanges_expand(&plain.opening, "$W|");
+	(void)ws_client_begin(&plain);
+	buf_free(&plain.opening);
+	ws_client.length = 0;
+}
+
+static void
+say_frames(const char *const *frames)
+{
+	struct buf bytes = {0};
+
+	for (; *frames != NULL; frames++)
+		websockets_frame(&bytes, *frames);
+	ws_client_say(buf_bytes(&bytes), buf_length(&bytes));
+	ws_client_settle();
+	buf_free(&bytes);
+}
+
+static void
+must_have_heard(const char *const *frames)
+{
+	const char *at = ws_client.heard;
+
+	for (; *frames != NULL; frames++) {
+		struct websocket_answer answer;
+
+		websockets_read_answer(&answer, *frames);
+		at = ws_client_must_say(at, &answer);
+		buf_free(&answer.text);
+	}
+	ws_client_must_end(at);
+}
+
+#define LIST(...) ((const char *const[]){__VA_ARGS__, NULL})
+
+/* What the client asked for before it said goodbye, or broke the rules, is answered first. */
+START_TEST(a_close_waits_its_turn)
+{
+	static const struct {
+		const char *last, *answer;
+	} ends[] = {
+	    {"close=1001", "close=1001"},
+	    {"close=", "close="},
+	    {"text!=x", "close=1002"},
+	    {"text=\\xff", "close=1007"},
+	    {"text@1001=", "close=1009"},
+	};
+
+	for (size_t i = 0; i < sizeof(ends) / sizeof(ends[0]); i++) {
+		open_one();
+
+		seat_hold(ws_client.seat, 0);
+		say_frames(LIST("text=1", "bin=2", ends[i].last, "text=3"));
+		ck_assert_uint_eq(ws_client.length, 0);
+		ck_assert(!ws_client.ended);
+		ck_assert(seat_answer());
+		ws_client_settle();
+		must_have_heard(LIST("text=1"));
+		ck_assert(!ws_client.ended);
+		ck_assert(seat_answer());
+		ws_client_settle();
+		must_have_heard(LIST("text=1", "bin=2", ends[i].answer));
+		ck_assert(ws_client.ended);
+		ck_assert(!seat_answer());
+		close(ws_client.fd);
+		seat_turn(ws_client.seat);
+		ws_client_close_seats();
+	}
+}
+END_TEST
+
+/* Who says no more is still answered, also when it is in the middle of a message. */
+START_TEST(a_half_close_is_no_end)
+{
+	for (int unfinished = 0; unfinished < 2; unfinished++) {
+		open_one();
+
+		seat_hold(ws_client.seat, 0);
+		if (unfinished)
+			say_frames(LIST("text=1", "text=2", "text-=3"));
+		else
+			say_frames(LIST("text=1", "text=2"));
+		shutdown(ws_client.fd, SHUT_WR);
+		ws_client_settle();
+		ck_assert(!ws_client.ended);
+		ck_assert(seat_answer());
+		ck_assert(seat_answer());
+		ws_client_settle();
+		ck_assert(ws_client.ended);
+		ck_assert_msg(memcmp(ws_client.heard,
+				  "\x81\x01"
+				  "1\x81\x01"
+				  "2",
+				  6) == 0,
+		    "both replies");
+		close(ws_client.fd);
+		ws_client_close_seats();
+	}
+}
+END_TEST
+
+/* Pings of a client that reads nothing do not pile up, nor do they hold others back. */
+START_TEST(a_flood_of_pings_is_bounded)
+{
+	struct buf pings = {0};
+	open_one();
+	const struct conn *conn = seat_only(ws_client.seat, 0);
+	size_t sent = 0;
+
+	for (int i = 0; i < 400; i++)
+		websockets_frame(&pings, "ping={x*125}");
+	while (sent < 8 * 1024 * 1024) {
+		ssize_t n = send(ws_client.fd, buf_bytes(&pings) + sent % buf_length(&pings),
+		    buf_length(&pings) - sent % buf_length(&pings), MSG_NOSIGNAL);
+
+		if (n < 0 && errno == EAGAIN) {
+			for (int i = 0; i < 20; i++)
+				seat_turn(ws_client.seat);
+			n = send(ws_client.fd, buf_bytes(&pings) + sent % buf_length(&pings),
+			    buf_length(&pings) - sent % buf_length(&pings), MSG_NOSIGNAL);
+			if (n < 0 && errno == EAGAIN)
+				break; /* it reads no more either, which is as good */
+		}
+		ck_assert_int_gt(n, 0);
+		sent += (size_t)n;
+		seat_turn(ws_client.seat);
+		if (conn->busy != NULL)
+			ck_assert_uint_le(buf_length(&conn->busy->out), 256 * 1024 + 65536);
+	}
+	ck_assert_uint_gt(sent, 256 * 1024);
+	close(ws_client.fd);
+	for (int i = 0; i < 100 && seat_worker(ws_client.seat)->open > 0; i++)
+		seat_turn(ws_client.seat);
+	ck_assert_uint_eq(seat_worker(ws_client.seat)->open, 0);
+	ws_client_close_seats();
+	buf_free(&pings);
+}
+END_TEST
+
+int
+main(void)
+{
+	Suite *suite = suite_create("websocket_turn");
+	TCase *tcase = tcase_create("websocket_turn");
+
+	tcase_set_timeout(tcase, 30);
+	tcase_add_test(tcase, a_close_waits_its_turn);
+	tcase_add_test(tcase, a_half_close_is_no_end);
+	tcase_add_test(tcase, a_flood_of_pings_is_bounded);
+	suite_add_tcase(suite, tcase);
+	return help_run(suite);
+}
