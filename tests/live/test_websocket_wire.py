@@ -270,7 +270,9 @@ def try_exchange(client, opening, sent, answers, end, bytewise):
 @pytest.mark.parametrize("bytewise", [False, True], ids=["whole", "byte by byte"])
 def test_exchanges(start, bytewise):
     common = {"protocol": "websocket", "pipeline": 4, "max_target": "100B", "max_head": "2000B"}
-    daemon = start({name: echo(**common, **keys) for name, keys in SERVICES.items()})
+    services = {name: echo(**common, **keys) for name, keys in SERVICES.items()}
+    daemon = start({**services, "web": echo(protocol="http", path="/web")})
+    assert daemon.address("web") == daemon.address("echo")
     tried = 0
     for number, service, opening, sent, answers, end in exchanges():
         client = daemon.connect(service)

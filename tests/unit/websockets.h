@@ -23,7 +23,8 @@
 	WEBSOCKETS_SERVICE("deflate", "3", "max_message=1000B\ndeflate=yes\n")                     \
 	WEBSOCKETS_SERVICE("rules", "4",                                                           \
 	    "max_message=1000B\norigins=http://good.example https://good.example:8443\n"           \
-	    "subprotocols=chat superchat\n")
+	    "subprotocols=chat superchat\n")                                                       \
+	"[service web]\nlisten=127.0.0.1:1\nprotocol=http\nhandler=echo\npath=/web\n"
 #define WEBSOCKETS_SERVICES                                                                        \
 	{                                                                                          \
 		"echo", "big", "deflate", "rules"                                                  \
