@@ -5,6 +5,7 @@
 #include "tests/unit/exchanges.h"
 #include "tests/unit/run_help.h"
 #include "tests/unit/ws_client.h"
+#include "workers/handler.h"
 
 #include <check.h>
 #include <errno.h>
@@ -15,16 +16,46 @@
 
 /* A connection to the first service, behind its handshake; what was heard of that is forgotten. */
 static void
-open_one(void)
+shake_hands(void)
 {
 	struct websocket plain = {0};
 
 	snprintf(ws_client.label, sizeof(ws_client.label), "by hand");
-	ws_client_open_seats();
 	exchanges_expand(&plain.opening, "$W|");
 	(void)ws_client_begin(&plain);
 	buf_free(&plain.opening);
 	ws_client.length = 0;
+}
+
+static void
+open_one(void)
+{
+	ws_client_open_seats();
+	shake_hands();
+}
+
+/* The same with some options. */
+static void
+open_with(const char *options)
+{
+	char conf[400];
+
+	snprintf(conf, sizeof(conf),
+	    "[service a]\nlisten=127.0.0.1:1\nprotocol=websocket\nhandler=echo\n%s", options);
+	for (int i = 0; i < 2; i++)
+		seat_open(
+		    &ws_client.seats[i], conf, BACKEND_EPOLL, i > 0 ? &ws_client.seats[0] : NULL);
+	shake_hands();
+}
+
+static void
+close_all(void)
+{
+	close(ws_client.fd);
+	for (int i = 0; i < 100 && seat_worker(ws_client.seat)->open > 0; i++)
+		seat_turn(ws_client.seat);
+	ck_assert_uint_eq(seat_worker(ws_client.seat)->open, 0);
+	ws_client_close_seats();
 }
 
 static void
@@ -160,6 +191,153 @@ START_TEST(a_flood_of_pings_is_bounded)
 }
 END_TEST
 
+/* ---- what handlers do ---- */
+
+static struct req *held[4];
+static unsigned held_count;
+
+static void
+hold_handle(struct req *req)
+{
+	req_keep(req);
+	held[held_count++] = req;
+}
+
+/* Every test here answers all that was asked before its client goes. */
+static void
+hold_cancel(struct req *req)
+{
+	(void)req;
+	ck_abort_msg("nobody left");
+}
+
+static void
+open_held(void)
+{
+	static const struct handler holds = {.handle = hold_handle, .cancel = hold_cancel};
+
+	held_count = 0;
+	open_one();
+	seat_service(ws_client.seat, 0)->handler = &holds;
+}
+
+static const struct {
+	enum outcome outcome;
+	const char *close;
+} refusals[] = {
+    {OUTCOME_BUSY, "close=1013"},
+    {OUTCOME_TIMEOUT, "close=1011"},
+    {OUTCOME_FAILED, "close=1011"},
+    {OUTCOME_TOO_LARGE, "close=1009"},
+    {OUTCOME_BAD, "close=1007"},
+};
+
+/* It is told in its turn and is the last; what was asked behind it is done, and not told. */
+START_TEST(a_refusal_closes)
+{
+	open_held();
+	say_frames(LIST("text=1", "text=2", "text=3", "text=4"));
+	ck_assert_uint_eq(held_count, 4);
+	req_reply(held[3], "later", 5);
+	req_fail(held[1], refusals[_i].outcome);
+	ws_client_settle();
+	ck_assert_uint_eq(ws_client.length, 0);
+	req_reply(held[0], "one", 3);
+	ws_client_settle();
+	must_have_heard(LIST("text=one", refusals[_i].close));
+	req_reply(held[2], "three", 5);
+	ws_client_settle();
+	must_have_heard(LIST("text=one", refusals[_i].close));
+	ck_assert(ws_client.ended);
+	close_all();
+}
+END_TEST
+
+/* A text is answered with a text. */
+START_TEST(a_reply_is_of_the_same_kind)
+{
+	open_held();
+	say_frames(LIST("bin=1", "text=2", "text=3"));
+	req_reply(held[0], "\xff", 1);
+	req_reply(held[1], "\xce\xba", 2);
+	req_reply(held[2], "\xce", 1);
+	ws_client_settle();
+	must_have_heard(LIST("bin=\\xff", "text=κ", "close=1011"));
+	ck_assert(ws_client.ended);
+	close_all();
+}
+END_TEST
+
+/* ---- time ---- */
+
+/* Until so much was heard, or the end. */
+static void
+wait_heard(size_t length)
+{
+	for (int i = 0; i < 2000 && ws_client.length < length && !ws_client.ended; i++) {
+		usleep(1000);
+		ws_client_settle();
+	}
+}
+
+START_TEST(silence_is_asked_about)
+{
+	open_with("ping_interval=200ms\n");
+	wait_heard(2);
+	must_have_heard(LIST("ping="));
+	say_frames(LIST("pong="));
+	wait_heard(4);
+	must_have_heard(LIST("ping=", "ping="));
+	ck_assert(!ws_client.ended);
+	wait_heard(8);
+	must_have_heard(LIST("ping=", "ping=", "close=1001"));
+	ck_assert(ws_client.ended);
+	close_all();
+}
+END_TEST
+
+/* Who was asked and then moves is asked no second time. */
+START_TEST(silence_moves)
+{
+	open_with("ping_interval=200ms\n");
+	wait_heard(2);
+	ws_client_move();
+	ck_assert_ptr_eq(ws_client.seat, &ws_client.seats[1]);
+	wait_heard(6);
+	must_have_heard(LIST("ping=", "close=1001"));
+	ck_assert(ws_client.ended);
+	close_all();
+}
+END_TEST
+
+static const char *const slow[][2] = {
+    {"text-=a", "close=1008"},
+    {"text@10=a", "close=1008"},
+    {"text<3=a", "close=1008"},
+    {"text-^1=a", "close=1002"},
+};
+
+START_TEST(a_message_has_its_time)
+{
+	open_with("message_timeout=30ms\n");
+	say_frames(LIST("text=1", slow[_i][0]));
+	wait_heard(7);
+	must_have_heard(LIST("text=1", slow[_i][1]));
+	ck_assert(ws_client.ended);
+	close_all();
+}
+END_TEST
+
+START_TEST(an_idle_one_is_told_so)
+{
+	open_with("idle_timeout=30ms\n");
+	wait_heard(4);
+	must_have_heard(LIST("close=1001"));
+	ck_assert(ws_client.ended);
+	close_all();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -170,6 +348,14 @@ main(void)
 	tcase_add_test(tcase, a_close_waits_its_turn);
 	tcase_add_test(tcase, a_half_close_is_no_end);
 	tcase_add_test(tcase, a_flood_of_pings_is_bounded);
+	tcase_add_loop_test(
+	    tcase, a_refusal_closes, 0, (int)(sizeof(refusals) / sizeof(refusals[0])));
+	tcase_add_test(tcase, a_reply_is_of_the_same_kind);
+	tcase_add_test(tcase, silence_is_asked_about);
+	tcase_add_test(tcase, silence_moves);
+	tcase_add_loop_test(
+	    tcase, a_message_has_its_time, 0, (int)(sizeof(slow) / sizeof(slow[0])));
+	tcase_add_test(tcase, an_idle_one_is_told_so);
 	suite_add_tcase(suite, tcase);
 	return help_run(suite);
 }
