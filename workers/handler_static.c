@@ -24,7 +24,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#define HANDLER_STATIC_SMALL  16384 /* bytes of a file that is read */
+#define HANDLER_STATIC_SMALL  8192 /* bytes of a file that is read: of more that is dearer */
 #define HANDLER_STATIC_FIELDS 512
 #define HANDLER_STATIC_ALLOW  "Allow: GET, HEAD, OPTIONS\r\n"
 

@@ -21,7 +21,7 @@
 #define BIG  (3u << 20) /* more than sockets hold, and than goes in a turn */
 #define HEAR (8u << 20)
 
-static char root[] = "/tmp/check-file-XXXXXX";
+static char root[32];
 static char conf[512];
 static struct seat seat;
 static unsigned char *heard;
@@ -43,6 +43,7 @@ open_seat(const char *more)
 	FILE *file;
 
 	signal(SIGPIPE, SIG_IGN); /* as in every worker */
+	snprintf(root, sizeof(root), "/tmp/check-file-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(root));
 	for (size_t i = 0; i < BIG; i++)
 		bytes[i] = big_byte(i);

@@ -22,7 +22,7 @@
 
 /* ---- paths ---- */
 
-static char folder[] = "/tmp/check-static-XXXXXX";
+static char folder[32];
 
 static void
 put(const char *path)
@@ -37,6 +37,7 @@ put(const char *path)
 static int
 build(void)
 {
+	snprintf(folder, sizeof(folder), "/tmp/check-static-XXXXXX");
 	ck_assert_ptr_nonnull(mkdtemp(folder));
 	ck_assert_int_eq(chdir(folder), 0);
 	ck_assert_int_eq(mkdir("root", 0755) | mkdir("root/d", 0755), 0);
