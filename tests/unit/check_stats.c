@@ -453,8 +453,10 @@ START_TEST(kinds_that_go_together)
 		[HANDLER_DISCARD] = true,
 		[HANDLER_COLLECT] = true,
 		[HANDLER_PROGRAM] = true},
-	    [PROTOCOL_HTTP] =
-		{[HANDLER_ECHO] = true, [HANDLER_PROGRAM] = true, [HANDLER_STATUS] = true},
+	    [PROTOCOL_HTTP] = {[HANDLER_ECHO] = true,
+		[HANDLER_PROGRAM] = true,
+		[HANDLER_STATIC] = true,
+		[HANDLER_STATUS] = true},
 	};
 
 	for (unsigned p = 0; p < PROTOCOL_COUNT; p++)
