@@ -252,7 +252,7 @@ conf_check_handler(struct conf_build *build, unsigned section)
 		conf_collect(build, section);
 	if (service->handler == HANDLER_STATIC)
 		conf_static(build, section);
-	if (service->handler == HANDLER_STATUS)
+	if (service->handler == HANDLER_STATIC || service->handler == HANDLER_STATUS)
 		conf_check_own_shape(build, section);
 }
 

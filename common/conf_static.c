@@ -42,8 +42,6 @@ conf_static_index(struct conf_build *build, unsigned section, const struct conf_
 void
 conf_static(struct conf_build *build, unsigned section)
 {
-	/* The type and the shape of what is sent is the file's own. */
-	static const char *const useless[] = {"content_type", "message"};
 	struct conf_service *service = &build->conf->services[section - 1];
 	const struct option *root = option_find(OPTION_SERVICE, "root");
 
@@ -55,8 +53,4 @@ conf_static(struct conf_build *build, unsigned section)
 		conf_static_root(build, section, service);
 	if (conf_is_good(build->conf, section, "index"))
 		conf_static_index(build, section, service);
-	for (size_t i = 0; i < sizeof(useless) / sizeof(useless[0]); i++)
-		if (conf_is_given(build->conf, section, useless[i]))
-			conf_build_refuse(build, section, option_find(OPTION_SERVICE, useless[i]),
-			    "means nothing to handler static");
 }
