@@ -15,8 +15,6 @@ import harness
 from harness import echo, pool, program, wait_for
 from metrics import Metrics
 
-OUTCOMES = ("replies", "silent", "busy", "timeout", "failed", "bad", "too_large", "withdrawn", "lost")
-
 
 def status(**keys):
     return {"listen": "127.0.0.1:0", "protocol": "http", "handler": "status", **keys}
@@ -147,10 +145,13 @@ def test_the_same_figures_as_hostlerctl(start):
         assert other["counters"] == service["counters"]
         assert other["now"] == now
         for counter, count in service["counters"].items():
-            if counter in OUTCOMES:
-                assert figures.get("outcomes_total", service=name, outcome=counter) == count
-            else:
+            if f"hostler_{counter}_total" in figures.types:
                 assert figures.get(f"{counter}_total", service=name) == count
+            else:
+                assert figures.get("outcomes_total", service=name, outcome=counter) == count
+        ends = {dict(labels)["outcome"]: value for (metric, labels), value in figures.values.items()
+                if metric == "hostler_outcomes_total" and ("service", name) in labels}
+        assert sum(ends.values()) == figures.get("requests_total", service=name)
         for gauge in ("connections", "max_connections", "under_way"):
             assert figures.get(gauge, service=name) == now[gauge]
         assert [o["outcome"] for o in other["outcomes"]] == [o["outcome"] for o in service["outcomes"]]
@@ -298,14 +299,17 @@ def open_browser(folder):
 
 def test_the_page_lives(start, open_browser):
     """In a browser: figures come by themselves, a reload and an end of hostlerd are seen."""
-    daemon = start({"up": pool(program("nap.py"), instances=2), "status": status(path="/in/here")})
+    daemon = start({"up": pool(program("nap.py"), instances=2, max_message="1K"),
+                    "status": status(path="/in/here")})
     window = open_browser(size=(390, 800), dark=True)
     window.open(f"http://127.0.0.1:{daemon.address('status')[1]}/in/here")
     cards = "[...document.querySelectorAll('.card h2')].map(node => node.textContent)"
     wait_for(lambda: window.value(cards) == ["up", "status"], "a card for each service")
     assert window.value("document.getElementById('table').hidden") is True
     daemon.connect("up").send(b"5 a\n" * 100).lines(100)
-    wait_for(lambda: "requests 100" in window.text(), "the requests are seen")
+    assert daemon.connect("up").ask(b"x" * 2000) == b"ERR too-large"
+    wait_for(lambda: "requests 101" in window.text(), "the requests are seen")
+    assert "too_large 1" in window.text()
     lines = "document.querySelectorAll('.card:first-child svg path.first').length"
     wait_for(lambda: window.value(lines) == 2, "both charts have a line")
     assert window.value("document.documentElement.scrollWidth <= innerWidth"), "it fits a phone"
