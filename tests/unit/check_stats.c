@@ -457,6 +457,7 @@ START_TEST(kinds_that_go_together)
 		[HANDLER_PROGRAM] = true,
 		[HANDLER_STATIC] = true,
 		[HANDLER_STATUS] = true},
+	    [PROTOCOL_WEBSOCKET] = {[HANDLER_ECHO] = true, [HANDLER_PROGRAM] = true},
 	};
 
 	for (unsigned p = 0; p < PROTOCOL_COUNT; p++)
