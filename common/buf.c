@@ -27,14 +27,13 @@ struct buf_shelf {
 
 static struct buf_shelf buf_shelves[BUF_SIZES];
 
-/* Where memory of that size is kept; NULL where it is not. */
+/* Where memory of that size is kept; NULL where it is not. All sizes are BUF_FIRST, doubled. */
 static struct buf_shelf *
 buf_find_shelf(size_t capacity)
 {
-	for (unsigned i = 0; i < BUF_SIZES; i++)
-		if (capacity == (size_t)BUF_FIRST << i)
-			return &buf_shelves[i];
-	return NULL;
+	if (capacity == 0 || capacity > (size_t)BUF_FIRST << (BUF_SIZES - 1))
+		return NULL;
+	return &buf_shelves[__builtin_ctzl(capacity / BUF_FIRST)];
 }
 
 static char *
@@ -79,7 +78,8 @@ buf_grow(struct buf *b, size_t length)
 	data = buf_alloc(capacity);
 	if (used)
 		memcpy(data, buf_bytes(b), used);
-	buf_release(b);
+	if (b->data != NULL)
+		buf_release(b);
 	*b = (struct buf){.data = data, .end = used, .capacity = capacity};
 }
 
@@ -127,6 +127,7 @@ buf_consume(struct buf *b, size_t length)
 void
 buf_free(struct buf *b)
 {
-	buf_release(b);
+	if (b->data != NULL)
+		buf_release(b);
 	*b = (struct buf){0};
 }
