@@ -25,10 +25,15 @@ REPLY = (b"HTTP/1.1 200 OK\r\nServer: hostler\r\nDate: Sun, 06 Nov 1994 08:49:37
 WARM = 64  # requests of each kind that every run has
 MORE = 960  # requests that one of the runs has beside them
 
+GREETING = (b"GET / HTTP/1.1\r\nHost: 127.0.0.1:80\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n")  # fmt: skip
+MASKED = b"\x81\xc0" + bytes(4) + MESSAGE  # a text of 64 bytes, RFC 6455, 5.2
+
 # A request of each kind and how many bytes its reply has; kinds that are not named send MESSAGE.
 ASKED = {
     "get": (GET, len(REPLY % 63) + 63),
     "post": (POST, len(REPLY % 64) + 64),
+    "websocket": (MASKED, 2 + 64),
 }
 
 # Instructions that a request may cost, by service and requests in flight; in the comment, found.
@@ -40,7 +45,18 @@ CEILINGS = {
     ("get", 1): 9600,  # 6400
     ("get", 16): 7200,  # 4830
     ("post", 1): 8000,  # 5300
+    ("websocket", 1): 6000,  # 4000
+    ("websocket", 16): 3350,  # 2240
 }
+
+
+def knows_websocket():
+    text = "[service x]\nlisten = 127.0.0.1:0\nprotocol = websocket\nhandler = echo\n"
+    return subprocess.run([HOSTLERD, "-t", "-f", "/dev/stdin"], input=text.encode(),
+                          capture_output=True).returncode == 0  # fmt: skip
+
+
+KINDS = [kind for kind in CEILINGS if kind[0] != "websocket" or knows_websocket()]
 
 
 def is_optimised():
@@ -71,7 +87,8 @@ class Counted:
         harness.write_config(folder / "conf", {
             "echo": echo(),
             "upper": pool(BUILD / "demo-upper", instances=1, concurrency=16),
-            **{kind: echo(protocol="http") for kind in ASKED},
+            **{kind: echo(protocol="websocket" if kind == "websocket" else "http")
+               for kind, _ in KINDS if kind in ASKED},
         }, {"workers": 1, "control": self.control})
         with open(folder / "log", "wb") as log:
             self.process = subprocess.Popen(
@@ -97,6 +114,10 @@ class Counted:
         address = next(s["listen"][0] for s in self.status()["services"] if s["name"] == service)
         client = Client(parse_address(address), timeout=30)
         client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if service == "websocket":
+            client.send(GREETING)
+            while client.line() != b"\r":
+                pass
         text, length = ASKED.get(service, (MESSAGE, len(MESSAGE)))
         for _ in range(count // depth):
             client.send(text * depth).take(length * depth)
@@ -120,7 +141,7 @@ def count(folder, kind=None):
     counted = Counted(folder / "-".join(str(word) for word in kind or ("none",)))
     try:
         wait_for(counted.is_ready, "ready under callgrind", 30)
-        for each in CEILINGS:
+        for each in KINDS:
             counted.ask(*each, WARM + (MORE if each == kind else 0))
         return counted.instructions()
     finally:
@@ -129,10 +150,10 @@ def count(folder, kind=None):
 
 @pytest.mark.bound(120)
 def test_instructions_of_a_request(folder):
-    with concurrent.futures.ThreadPoolExecutor(len(CEILINGS) + 1) as together:
-        runs = {kind: together.submit(count, folder, kind) for kind in [None, *CEILINGS]}
+    with concurrent.futures.ThreadPoolExecutor(len(KINDS) + 1) as together:
+        runs = {kind: together.submit(count, folder, kind) for kind in [None, *KINDS]}
         totals = {kind: run.result() for kind, run in runs.items()}
-    costs = {kind: (totals[kind] - totals[None]) / MORE for kind in CEILINGS}
+    costs = {kind: (totals[kind] - totals[None]) / MORE for kind in KINDS}
     print({f"{service} x {depth}": round(cost) for (service, depth), cost in costs.items()})
     for kind, cost in costs.items():
         assert 0 < cost < CEILINGS[kind], f"{kind}: {cost:.0f} instructions a request"
