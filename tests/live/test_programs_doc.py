@@ -15,7 +15,9 @@ import sys
 
 import pytest
 
+import browser
 import harness
+import websocket_peer
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
 PAGES = {name: (SOURCE / name).read_text() for name in ("docs/programs.md", "README.md")}
@@ -83,6 +85,7 @@ def write_files(folder, page, number):
     """The files that a reader would have by then: of one name, the last one."""
     for at, name, text in files(page):
         if at < number:
+            (folder / name).parent.mkdir(exist_ok=True)
             (folder / name).write_text(text)
 
 
@@ -233,3 +236,56 @@ def test_lines_of_the_log_are_as_quoted(start, words):
     daemon = start({"upper": harness.pool(command, request_timeout="7s")}, wait="running")
     daemon.connect().send(b"ping\n")
     daemon.wait_log(f" {pattern}$", timeout=10)
+
+
+def readme_site(folder):
+    """The services of the README's site.conf, in a folder with its files, on a port of their own."""
+    number, text = next((number, text) for number, (words, text) in enumerate(blocks("README.md"))
+                        if words == ["ini", "site.conf"])
+    write_files(folder, "README.md", number)
+    services = {}
+    for line in text.splitlines():
+        if line.startswith("["):
+            keys = services[line[len("[service "):-1]] = {}
+        elif line:
+            key, value = re.split(r"\s*=\s*", line, maxsplit=1)
+            keys[key] = value
+    for keys in services.values():
+        keys["listen"] = keys["listen"].replace(":8080", ":0")
+        if "command" in keys:
+            keys["directory"] = folder
+    return services | {"page": services["page"] | {"root": folder / "public"}}
+
+
+def test_the_site_of_the_readme(start, folder):
+    """A page, an API, a WebSocket and the status page share one port."""
+    daemon = start(readme_site(folder))
+    assert len({daemon.service(name)["listen"][0] for name in daemon.services}) == 1
+
+    def get(target):
+        client = daemon.connect("page")
+        client.send(f"GET {target} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n".encode())
+        head, body = client.rest().split(b"\r\n\r\n", 1)
+        return int(head.split()[1]), body.decode()
+
+    page = (folder / "public/index.html").read_text()
+    assert get("/") == (200, page)
+    assert get("/api/hello?name=you") == (200, '{"hello": "you"}')
+    assert get("/api/nothing")[0] == 404
+    assert get("/live")[0] == 404, "there is no such file, and no WebSocket was wished for"
+    assert "hostler_requests_total" in get("/status/metrics")[1]
+    assert websocket_peer.Socket(daemon.connect("page"), target="/live").ask(b"ping") == b"PING"
+
+
+@pytest.mark.slow
+@pytest.mark.bound(60)
+def test_the_page_of_the_readme(start, folder):
+    browser.require()
+    daemon = start(readme_site(folder))
+    window = browser.Browser(folder)
+    try:
+        window.open("http://%s:%d/" % daemon.address("page"))
+        harness.wait_for(lambda: window.text().split() == ["hello,", "you", "PING"], "the page", 20)
+    finally:
+        window.close()
+    assert daemon.service("live")["counters"]["replies"] == 1
