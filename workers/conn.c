@@ -300,6 +300,7 @@ conn_switch(struct conn *conn, struct service *service, const struct proto *prot
 	deadline_clear(&conn->wait);
 	deadline_clear(&conn->busy->write);
 	conn->busy->message_since = 0;
+	conn->was_asked = true; /* for this */
 	conn->proto = proto;
 	return true;
 }

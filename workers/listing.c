@@ -49,7 +49,7 @@ listing_state(const struct conn *conn, const struct conn_busy *busy)
 		return listing_is_running(busy) ? "running" : "waiting";
 	if (buf_length(&busy->out) > 0)
 		return "writing";
-	return buf_length(&busy->in) > 0 ? "reading" : "idle";
+	return conn_is_partial(conn) ? "reading" : "idle";
 }
 
 /* The client's address; a path may have any byte. "-" when it has just left. */

@@ -183,15 +183,15 @@ def test_a_half_close_gets_its_replies(start):
 
 def test_a_stop_says_so(start):
     daemon = start({"a": pool(program("nap.py"), protocol="websocket")})
-    idle = Socket(daemon.connect())
+    mute, idle = Socket(daemon.connect()), Socket(daemon.connect())
     assert idle.say(TEXT, b"0 x").hear()[0] == TEXT
     busy = Socket(daemon.connect()).say(TEXT, b"200 x")
     wait_for(lambda: daemon.counters()["requests"] == 2, "it is asked")
     daemon.send_signal(15)
-    assert idle.closed() == 1001
+    assert mute.closed() == idle.closed() == 1001
     assert busy.hear()[0] == TEXT
     assert busy.closed() == 1001
-    for ws in (idle, busy):
+    for ws in (mute, idle, busy):
         ws.client.close()
     daemon.wait_exit()
 
@@ -204,6 +204,20 @@ def test_an_address_may_say_so_much(start):
     while (frame := ws.hear()) == (TEXT, b"x"):
         heard += 1
     assert frame == (CLOSE, close(1008)) and heard < 10
+
+
+def test_a_service_that_is_removed_says_so(start):
+    """At once, also where nothing was said yet: the handshake was the first request."""
+    daemon = start({"a": sockets(), "other": echo()})
+    mute, idle, partial = (Socket(daemon.connect("a")) for _ in range(3))
+    assert idle.ask(b"x") == b"x"
+    partial.say(TEXT, b"a", last=False).say(PING)
+    assert partial.hear() == (PONG, b"")
+    daemon.configure({"a": None})
+    assert daemon.reload()["ok"]
+    assert mute.closed() == idle.closed() == 1001
+    assert partial.say(CONTINUATION, b"b").hear() == (TEXT, b"ab"), "which is waited for"
+    assert partial.closed() == 1001
 
 
 # ---- silence ----
