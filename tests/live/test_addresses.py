@@ -2,6 +2,7 @@
 
 import os
 import signal
+import socket
 
 import pytest
 
@@ -76,6 +77,34 @@ def test_http_says_so(start):
         assert read_reply(client)[2] == b"z"
     counters = daemon.counters("a")
     assert (counters["address_cut"], counters["limited"], counters["replies"]) == (4, 0, 4)
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return server.getsockname()[1]
+
+
+def test_a_handshake_is_told_so(start):
+    """A WebSocket counts for its own service, before that the connection for the front."""
+    shared = {"listen": f"127.0.0.1:{free_port()}", "handler": "echo"}
+    daemon = start({
+        "a": {**shared, "protocol": "http", "max_connections_per_address": 3},
+        "b": {**shared, "protocol": "websocket", "path": "/ws", "max_connections_per_address": 1}})
+    shake = (b"GET /ws HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n")
+    clients = [From(2, daemon) for _ in range(3)]
+    assert read_reply(clients[0].send(shake))[0] == 101
+    status, fields, _ = read_reply(clients[1].send(shake))
+    assert (status, fields["Retry-After"]) == (429, "1")
+    assert read_reply(clients[1].send(post(b"x")))[2] == b"x", "the connection goes on"
+    assert read_reply(From(3, daemon).send(shake))[0] == 101
+    # One of the front's three has become the other's.
+    extra = From(2, daemon)
+    assert read_reply(extra.send(post(b"x")))[0] == 200
+    assert read_reply(From(2, daemon))[0] == 429
+    clients[0].close()
+    daemon.wait_service(lambda s: s["connections"] == 1, "it has left", "b")
+    assert read_reply(clients[1].send(shake))[0] == 101
 
 
 @pytest.mark.parametrize("protocol", ["line", "frame"])
