@@ -25,24 +25,19 @@ ws_trim(const char *data, struct http_span span)
 	return span;
 }
 
-/* What stands in front of that character outside of quotes; *rest is behind it. */
+/*
+ * What stands in front of that character; *rest is behind it. Quotes hide none: what may stand in
+ * them is a token (RFC 6455, 9.1), so one that is cut there is no good anyway.
+ */
 static struct http_span
 ws_cut(const char *data, struct http_span *rest, char until, bool *more)
 {
-	struct http_span first = {rest->at, 0};
-	bool is_quoted = false;
+	const char *found = memchr(data + rest->at, until, rest->length);
+	struct http_span first = {rest->at, rest->length};
 
-	for (; first.length < rest->length; first.length++) {
-		char c = data[first.at + first.length];
-
-		if (is_quoted && c == '\\' && first.length + 1 < rest->length)
-			first.length++;
-		else if (c == '"')
-			is_quoted = !is_quoted;
-		else if (c == until && !is_quoted)
-			break;
-	}
-	*more = first.length < rest->length;
+	*more = found != NULL;
+	if (*more)
+		first.length = (size_t)(found - data) - rest->at;
 	rest->at += first.length + *more;
 	rest->length -= first.length + *more;
 	return ws_trim(data, first);

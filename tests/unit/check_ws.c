@@ -14,6 +14,7 @@
 #define MESSAGE_MAX 1000
 
 static const struct ws_limits plain = {.message = MESSAGE_MAX};
+static const struct ws_limits large = {.message = 100000};
 static const struct ws_limits packed = {.message = MESSAGE_MAX, .compression = true};
 
 /* ---- frames from a short notation ---- */
@@ -179,6 +180,7 @@ static const char *const cases[][2] = {
     {"01:he 88:\x03\xe9why", "C1001"},
     {"88:\x03\xe8\xc3\xa9 81:x", "C1000"},
     {"88:x", "X1002"},
+    {"82:\x03\xe8 88:\x03", "B(\x03\xe8)X1002"},
     {"88:\x03\xe8\xc3", "X1007"},
     /* what may not follow */
     {"80:x", "X1002"},
@@ -366,6 +368,11 @@ START_TEST(a_message_may_be_so_long)
 	check_length(&plain, 2, 255, 255, true);
 	check_length(&plain, 2, 256, 256, true);
 	check_length(&plain, 2, 257, 257, true);
+	/* So much is looked at in one piece, so much is not. */
+	check_length(&large, 1, 4095, 5000, true);
+	check_length(&large, 2, 4096, 5000, true);
+	check_length(&large, 2, 4097, 5000, true);
+	check_length(&large, 1, 9000, 4500, true);
 	/* What could not be packed is a little longer than it was. */
 	check_length(&packed, 0x42, MESSAGE_MAX + 10, 5000, true);
 	check_length(&packed, 0x42, MESSAGE_MAX + 66, 5000, false);
@@ -375,7 +382,7 @@ END_TEST
 /* Nothing is kept but what has come. */
 START_TEST(a_declared_length_costs_nothing)
 {
-	static const struct ws_limits large = {.message = (size_t)1 << 40};
+	static const struct ws_limits huge = {.message = (size_t)1 << 40};
 	struct ws ws = {0};
 	struct ws_found found;
 	struct buf bytes = {0};
@@ -383,7 +390,7 @@ START_TEST(a_declared_length_costs_nothing)
 
 	add_head(&bytes, 0x82, 0xff, UINT64_C(1) << 39, 8);
 	buf_append(&bytes, "x", 1);
-	ck_assert_int_eq(ws_take(&ws, &large, buf_bytes(&bytes), buf_length(&bytes), &used, &found),
+	ck_assert_int_eq(ws_take(&ws, &huge, buf_bytes(&bytes), buf_length(&bytes), &used, &found),
 	    WS_FOUND_NOTHING);
 	ck_assert_uint_eq(used, buf_length(&bytes));
 	ck_assert_uint_le(ws.message.capacity, 256);
