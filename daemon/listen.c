@@ -43,10 +43,10 @@ listen_bind_ip(int fd, const struct addr *addr, int backlog)
 	int on = 1, unsent = LISTEN_UNSENT;
 
 	/*
-	 * Connections inherit the second and the third (tcp(7)), which spares calls for each. Without
-	 * the one a reply behind another waits for the client's kernel to confirm that one: up to 40
-	 * ms. Without the other the kernel takes megabytes for a client that does not read, and
-	 * write_timeout never sees that it does not.
+	 * Connections inherit the second and the third (tcp(7)), which spares calls for each.
+	 * Without the one a reply behind another waits for the client's kernel to confirm that one:
+	 * up to 40 ms. Without the other the kernel takes megabytes for a client that does not
+	 * read, and write_timeout never sees that it does not.
 	 */
 	if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) != 0 ||
 	    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on)) != 0 ||
