@@ -296,9 +296,11 @@ conn_switch(struct conn *conn, struct service *service, const struct proto *prot
 		conn->service = service;
 		visit_begin(conn);
 	}
-	/* Deadlines are the service's; the end of the turn sets those that hold now. */
+	/* Deadlines are the service's. The end of the turn sets this one; what the client was
+	 * slow to take already it may have to take in another's time. */
 	deadline_clear(&conn->wait);
-	deadline_clear(&conn->busy->write);
+	if (deadline_is_set(&conn->busy->write))
+		conn_set_write_deadline(conn);
 	conn->busy->message_since = 0;
 	conn->was_asked = true; /* for this */
 	conn->proto = proto;

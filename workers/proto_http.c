@@ -31,6 +31,7 @@ struct proto_http {
 	struct service *service; /* borrows; for which it is; NULL: not known */
 	unsigned refusal;        /* status; it is heard to its end all the same */
 	bool continued;          /* the client was told to go on */
+	bool waits;              /* it is whole, and waits for those in front of it */
 };
 
 /* ---- the request that is coming ---- */
@@ -53,6 +54,7 @@ proto_http_open(struct conn *conn)
 	http->service = NULL;
 	http->refusal = 0;
 	http->continued = false;
+	http->waits = false;
 	http_open(&http->request, &http->limits);
 	conn->busy->state = http;
 	return http;
@@ -242,14 +244,15 @@ proto_http_submit(struct conn *conn, struct proto_http *http, const char *data)
  * changes behind all that was asked before.
  */
 static bool
-proto_http_must_wait(struct conn *conn, const struct proto_http *http)
+proto_http_must_wait(struct conn *conn, struct proto_http *http)
 {
 	const struct service *service = http->service;
 
 	if (service == NULL || conn->busy->under_way == 0 ||
 	    (!req_web_serves(service) && service->conf->protocol == PROTOCOL_HTTP))
 		return false;
-	proto_http_drop(conn);
+	/* It counts once for its address, so its head is not looked at again. */
+	http->waits = http->continued = true;
 	conn_hold(conn);
 	return true;
 }
@@ -260,7 +263,7 @@ proto_http_take(struct conn *conn, const char *data, size_t length)
 {
 	struct proto_http *http = proto_http_open(conn);
 	struct http_request *request = &http->request;
-	enum http_found found = http_feed(request, data, length);
+	enum http_found found = http->waits ? HTTP_HAS_ALL : http_feed(request, data, length);
 	size_t used;
 
 	if (found == HTTP_HAS_HEAD) {
