@@ -219,12 +219,12 @@ proto_websocket_reply(struct conn *conn, const struct req *req, const char *data
 
 /* The last that is said. */
 static void
-proto_websocket_close(struct conn *conn, unsigned code)
+proto_websocket_close(struct conn *conn, unsigned code, const char *reason)
 {
 	struct proto_websocket *state = proto_websocket_open(conn);
 
 	if (!state->closed)
-		ws_frame_write_close(&conn->busy->out, code);
+		ws_frame_write_close(&conn->busy->out, code, reason);
 	state->closed = true;
 }
 
@@ -250,7 +250,10 @@ proto_websocket_code(const struct req *req, enum outcome outcome)
 static void
 proto_websocket_refuse(struct conn *conn, const struct req *req, enum outcome outcome)
 {
-	proto_websocket_close(conn, proto_websocket_code(req, outcome));
+	/* "ERR timeout" without the first word; where the rules were broken the code says it. */
+	const char *reason = req->tag >> 16 == 0 ? strchr(outcome_text(outcome), ' ') + 1 : "";
+
+	proto_websocket_close(conn, proto_websocket_code(req, outcome), reason);
 	conn_end_input(conn);
 }
 
@@ -261,9 +264,9 @@ proto_websocket_bye(struct conn *conn)
 	const struct proto_websocket *state = conn->busy->state;
 
 	if (state != NULL && state->closes)
-		proto_websocket_close(conn, state->code);
+		proto_websocket_close(conn, state->code, "");
 	else if (!conn->eof)
-		proto_websocket_close(conn, WS_CODE_GOING_AWAY);
+		proto_websocket_close(conn, WS_CODE_GOING_AWAY, "");
 }
 
 static void

@@ -194,9 +194,13 @@ ws_frame_write(
 }
 
 void
-ws_frame_write_close(struct buf *out, unsigned code)
+ws_frame_write_close(struct buf *out, unsigned code, const char *reason)
 {
+	char payload[WS_CONTROL_MAX];
 	uint16_t two = htobe16((uint16_t)code);
+	size_t length = strnlen(reason, sizeof(payload) - sizeof(two));
 
-	ws_frame_write(out, WS_CLOSE, false, (const char *)&two, code != 0 ? sizeof(two) : 0);
+	memcpy(payload, &two, sizeof(two));
+	memcpy(payload + sizeof(two), reason, length);
+	ws_frame_write(out, WS_CLOSE, false, payload, code != 0 ? sizeof(two) + length : 0);
 }

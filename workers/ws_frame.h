@@ -54,7 +54,10 @@ void ws_frame_unmask(char *to, const char *from, size_t length, uint8_t key[WS_K
 /* Appends a whole frame, as a server sends it: without a mask. */
 void ws_frame_write(
     struct buf *out, enum ws_opcode opcode, bool is_compressed, const char *data, size_t length);
-/* A Close with that code and no reason; with nothing at all where the code is 0. */
-void ws_frame_write_close(struct buf *out, unsigned code);
+/*
+ * A Close with that code, and a reason of a few words (UTF-8, empty for none); with nothing at all
+ * where the code is 0.
+ */
+void ws_frame_write_close(struct buf *out, unsigned code, const char *reason);
 
 #endif

@@ -149,12 +149,13 @@ def test_refusals_close(start):
     })
     ws = Socket(daemon.connect("line")).say(TEXT, b"a").say(TEXT, b"b\nc").say(TEXT, b"d")
     assert ws.hear() == (TEXT, b"A")
-    assert ws.closed() == 1007
-    assert Socket(daemon.connect("late")).say(TEXT, b"9000 x").closed() == 1011
+    assert (ws.closed(), ws.reason) == (1007, b"bad")
+    ws = Socket(daemon.connect("late")).say(TEXT, b"9000 x")
+    assert (ws.closed(), ws.reason) == (1011, b"timeout")
     ws = Socket(daemon.connect("full"))
     ws.client.send(said(TEXT, b"100 x") * 3)
     assert [ws.hear()[0] for _ in range(2)] == [TEXT, TEXT]
-    assert ws.closed() == 1013
+    assert (ws.closed(), ws.reason) == (1013, b"busy")
     ws = Socket(daemon.connect("short")).say(TEXT, b"0123456789")
     assert ws.hear() == (TEXT, b"0123456789")
     assert ws.say(TEXT, b"01234", last=False).say(CONTINUATION, b"567890").closed() == 1009

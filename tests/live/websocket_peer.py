@@ -77,8 +77,10 @@ class Socket:
         return payload
 
     def closed(self):
-        """The code of the Close that comes, behind which nothing comes; None: it has none."""
+        """The code of the Close that comes, behind which nothing comes; None: it has none. Its
+        reason is in `reason`."""
         opcode, payload = self.hear()
         assert opcode == CLOSE, (opcode, payload)
         assert self.client.rest() == b""
-        return struct.unpack(">H", payload)[0] if payload else None
+        self.reason = payload[2:]
+        return struct.unpack(">H", payload[:2])[0] if payload else None

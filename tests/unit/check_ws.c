@@ -460,10 +460,12 @@ START_TEST(other_frames_are_written)
 
 	ws_frame_write(&out, WS_BINARY, true, "x", 1);
 	ws_frame_write(&out, WS_PONG, false, NULL, 0);
-	ws_frame_write_close(&out, 1000);
-	ws_frame_write_close(&out, WS_CODE_NONE);
-	ck_assert_uint_eq(buf_length(&out), 11);
-	ck_assert_mem_eq(buf_bytes(&out), "\xc2\1x\x8a\0\x88\2\x03\xe8\x88\0", 11);
+	ws_frame_write_close(&out, 1000, "");
+	ws_frame_write_close(&out, WS_CODE_NONE, "");
+	ws_frame_write_close(&out, 1011, "late");
+	ck_assert_uint_eq(buf_length(&out), 19);
+	ck_assert_mem_eq(
+	    buf_bytes(&out), "\xc2\1x\x8a\0\x88\2\x03\xe8\x88\0\x88\6\x03\xf3late", 19);
 	buf_free(&out);
 }
 END_TEST
