@@ -7,7 +7,7 @@ import pytest
 
 import clients
 from clients import url
-from harness import pool, program
+from harness import echo, pool, program
 
 FLAGS = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run",
          "--disable-background-networking", "--disable-component-update", "--disable-sync",
@@ -40,3 +40,19 @@ def test_a_page(start, folder):
     assert outcome == {"fetches": 60, "bodies": 700000, "leaves": 3, "elsewhere": 2}
     counters = daemon.counters("page")
     assert counters["failed"] == counters["busy"] == 0 and counters["too_large"] == 1
+
+
+@pytest.mark.slow
+@pytest.mark.bound(90)
+@pytest.mark.parametrize("deflate", ["no", "yes"])
+def test_a_web_socket(start, folder, deflate):
+    """On the address of the page, by another path; texts and bytes of all lengths, and its end."""
+    clients.tool("chromium")
+    daemon = start({"page": page(), "socket": echo(
+        protocol="websocket", path="/socket", max_message="1M", subprotocols="b a", deflate=deflate)})
+    target = url(daemon.address("page"), "/socket", "ws")
+    outcome = visit(daemon, folder, f"/?socket={target}&protocol=c&protocol=a")
+    assert outcome.get("socket") == {
+        "said": [0, 1, 5, 60000, 0, 1, 125, 126, 65535, 65536], "code": 4000, "clean": True,
+        "protocol": "a"}, outcome
+    assert daemon.counters("socket")["replies"] == 10

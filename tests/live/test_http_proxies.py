@@ -1,5 +1,6 @@
 """nginx and haproxy in front of protocol http, as docs/http.md shows them."""
 
+import asyncio
 import contextlib
 import json
 import os
@@ -261,3 +262,32 @@ def test_reloads_behind_a_proxy(start, proxy):
     for thread in threads:
         thread.join()
     assert not wrong, wrong[:5]
+
+
+def test_a_web_socket(start, proxy):
+    """Of a page of the proxy's own host; it stays over a reload, and its end comes through."""
+    websockets = pytest.importorskip("websockets", reason="needs python3-websockets")
+    daemon = start({"page": web(), "socket": echo(protocol="websocket", path="/socket",
+                                                  max_message="64K", ping_interval="300ms")})
+    front = proxy(daemon)
+    host, port = front.address
+
+    async def story():
+        async with websockets.connect(f"ws://{host}:{port}/socket", ping_interval=None,
+                                      origin=f"http://{host}:{port}") as socket:
+            for round in range(3):
+                for message in ("", "text", b"\xff" * 60000, ["in ", "parts"]):
+                    await socket.send(message)
+                    assert await socket.recv() == ("in parts" if message == ["in ", "parts"] else message)
+                await asyncio.get_running_loop().run_in_executor(
+                    None, lambda: daemon.reloaded({"page": {"pipeline": 10 + round}}))
+            await asyncio.sleep(0.8)  # pings of ours come through, and their pongs
+            await socket.send(b"x" * 65537)
+            with pytest.raises(websockets.ConnectionClosed):
+                await socket.recv()
+        assert socket.close_code == 1009
+        with pytest.raises(websockets.InvalidStatusCode, match="403"):
+            await websockets.connect(f"ws://{host}:{port}/socket", origin="http://elsewhere.example")
+
+    asyncio.run(asyncio.wait_for(story(), 30 * harness.SCALE))
+    assert ask(front.connect(), "GET", "/?page")[2] == b"page"
