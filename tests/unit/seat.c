@@ -110,13 +110,13 @@ seat_open(struct seat *seat, const char *conf, enum backend backend, struct seat
 static void
 seat_close_service(struct service *service)
 {
-	const struct deadline_line *lines[] = {&service->idles, &service->messages,
-	    &service->writes, &service->lingers, &service->limits};
+	const struct deadline_line *lines[] = {&service->idles, &service->silents,
+	    &service->messages, &service->writes, &service->lingers, &service->limits};
 	struct conn *conn;
 
 	while ((conn = TAILQ_FIRST(&service->conns)) != NULL)
 		conn_close(conn, "the test is over");
-	for (int i = 0; i < 5; i++)
+	for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
 		event_free(lines[i]->timer);
 }
 
