@@ -37,12 +37,8 @@ conn_file_drop(struct conn *conn)
 static void
 conn_file_end(struct conn *conn)
 {
-	struct conn_busy *busy = conn->busy;
-
-	close(busy->file.fd);
+	close(conn->busy->file.fd);
 	conn->service->worker->files--;
-	/* A client that waits for a word before it goes on is looked at once more too. */
-	busy->held_back = buf_length(&busy->in) > 0;
 	req_sent(conn);
 }
 

@@ -107,10 +107,8 @@ proto_http_refuse_one(struct conn *conn, unsigned status, unsigned flags)
 	struct service *service = conn->service;
 	struct buf none = {0};
 
-	if (http != NULL) {
-		http->continued = true; /* nobody is told to go on any more */
-		service = http->service != NULL ? http->service : service;
-	}
+	if (http != NULL && http->service != NULL)
+		service = http->service;
 	proto_http_refuse_with(conn, service, status, flags, &none);
 }
 
@@ -123,15 +121,19 @@ proto_http_refuse_rest(struct conn *conn, unsigned status, unsigned flags)
 	conn_end_input(conn);
 }
 
-/* A client that waits for a word before it sends the body gets it when it is its turn. */
+/*
+ * A client that waits for a word before it sends the body gets it when it is its turn; until then
+ * it is we who are late, and it is looked at again.
+ */
 static void
-proto_http_continue(struct conn *conn)
+proto_http_continue(struct conn *conn, struct proto_http *http)
 {
-	struct proto_http *http = conn->busy->state;
-
-	if (http == NULL || !http->request.head_told || !http->request.expects || http->continued ||
-	    conn->busy->under_way > 0 || conn->cut || conn_file_is_there(conn))
+	if (!http->request.head_told || !http->request.expects || http->continued)
 		return;
+	if (conn->busy->under_way > 0) {
+		conn_hold(conn);
+		return;
+	}
 	buf_append(&conn->busy->out, HTTP_CONTINUE, strlen(HTTP_CONTINUE));
 	http->continued = true;
 }
@@ -272,7 +274,7 @@ proto_http_take(struct conn *conn, const char *data, size_t length)
 		found = http_feed(request, data, length);
 	}
 	if (found == HTTP_NEEDS_MORE) {
-		proto_http_continue(conn);
+		proto_http_continue(conn, http);
 		return 0;
 	}
 	if (found == HTTP_IS_BAD) {
@@ -283,7 +285,6 @@ proto_http_take(struct conn *conn, const char *data, size_t length)
 	if (proto_http_must_wait(conn, http))
 		return 0;
 	used = request->used;
-	http->continued = true; /* its reply finds it still here */
 	proto_http_submit(conn, http, data);
 	if (conn->state == CONN_CLOSED)
 		return used;
@@ -344,25 +345,6 @@ proto_http_peek(const char *data, size_t length)
 	return HTTP_SAY_TAG(408, HTTP_REPLY_CLOSE);
 }
 
-/* ---- replies ---- */
-
-static bool
-proto_http_reply(struct conn *conn, const struct req *req, const char *data, size_t length)
-{
-	bool is_good = http_say_reply(conn, req, data, length);
-
-	if (is_good)
-		proto_http_continue(conn);
-	return is_good;
-}
-
-static void
-proto_http_refuse(struct conn *conn, const struct req *req, enum outcome outcome)
-{
-	http_say_refusal(conn, req, outcome);
-	proto_http_continue(conn);
-}
-
 /* ---- moving ---- */
 
 /* The request is read once more where it goes; that its client was told to go on is not in it. */
@@ -389,10 +371,10 @@ const struct proto proto_http = {
     .name = "http",
     .input = proto_http_input,
     .end = proto_http_end,
-    .reply = proto_http_reply,
+    .reply = http_say_reply,
     .part = http_say_part,
     .blames = true,
-    .refuse = proto_http_refuse,
+    .refuse = http_say_refusal,
     .turn_away = http_say_too_many,
     .peek = proto_http_peek,
     .drop = proto_http_drop,
