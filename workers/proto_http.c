@@ -31,7 +31,6 @@ struct proto_http {
 	struct service *service; /* borrows; for which it is; NULL: not known */
 	unsigned refusal;        /* status; it is heard to its end all the same */
 	bool continued;          /* the client was told to go on */
-	bool waits;              /* it is whole, and waits for those in front of it */
 };
 
 /* ---- the request that is coming ---- */
@@ -54,7 +53,6 @@ proto_http_open(struct conn *conn)
 	http->service = NULL;
 	http->refusal = 0;
 	http->continued = false;
-	http->waits = false;
 	http_open(&http->request, &http->limits);
 	conn->busy->state = http;
 	return http;
@@ -154,9 +152,20 @@ proto_http_judge(const struct proto_http *http)
 	return request->is_get || request->is_head || request->is_post || request->is_put ? 0 : 405;
 }
 
-/* Its head is whole: for whom it is, and whether that one takes it. False when it was refused. */
+/*
+ * Where the answer is more than a message none is ready before it may go out; and what is spoken
+ * changes behind all that was asked before.
+ */
 static bool
-proto_http_route(struct conn *conn, struct proto_http *http, const char *data)
+proto_http_must_wait(const struct conn *conn, const struct service *service)
+{
+	return service != NULL && conn->busy->under_way > 0 &&
+	       (req_web_serves(service) || service->conf->protocol != PROTOCOL_HTTP);
+}
+
+/* Its head is whole: whether the one for whom it is takes it. False when it was refused. */
+static bool
+proto_http_admit(struct conn *conn, struct proto_http *http)
 {
 	const struct http_request *request = &http->request;
 	bool has_body = request->is_chunked || request->length > 0;
@@ -166,7 +175,6 @@ proto_http_route(struct conn *conn, struct proto_http *http, const char *data)
 		proto_http_refuse_rest(conn, 429, proto_http_flags(request));
 		return false;
 	}
-	http->service = route_find(conn, request, data, &http->refusal);
 	if (http->service != NULL) {
 		http->limits.body = http->service->conf->max_message;
 		status = proto_http_judge(http);
@@ -241,35 +249,23 @@ proto_http_submit(struct conn *conn, struct proto_http *http, const char *data)
 		conn_end_input(conn);
 }
 
-/*
- * Where the answer is more than a message none is ready before it may go out; and what is spoken
- * changes behind all that was asked before.
- */
-static bool
-proto_http_must_wait(struct conn *conn, struct proto_http *http)
-{
-	const struct service *service = http->service;
-
-	if (service == NULL || conn->busy->under_way == 0 ||
-	    (!req_web_serves(service) && service->conf->protocol == PROTOCOL_HTTP))
-		return false;
-	/* It counts once for its address, so its head is not looked at again. */
-	http->waits = http->continued = true;
-	conn_hold(conn);
-	return true;
-}
-
-/* Takes one request. Returns the bytes that were used, 0 when it is not whole. */
+/* Takes one request. Returns the bytes that were used, 0 when it is not whole or must wait. */
 static size_t
 proto_http_take(struct conn *conn, const char *data, size_t length)
 {
 	struct proto_http *http = proto_http_open(conn);
 	struct http_request *request = &http->request;
-	enum http_found found = http->waits ? HTTP_HAS_ALL : http_feed(request, data, length);
+	enum http_found found = http_feed(request, data, length);
 	size_t used;
 
 	if (found == HTTP_HAS_HEAD) {
-		if (!proto_http_route(conn, http, data))
+		http->service = route_find(conn, request, data, &http->refusal);
+		if (proto_http_must_wait(conn, http->service)) {
+			proto_http_drop(conn);
+			conn_hold(conn);
+			return 0;
+		}
+		if (!proto_http_admit(conn, http))
 			return length;
 		found = http_feed(request, data, length);
 	}
@@ -282,8 +278,6 @@ proto_http_take(struct conn *conn, const char *data, size_t length)
 		    conn, request->status, request->head_told ? proto_http_flags(request) : 0);
 		return length;
 	}
-	if (proto_http_must_wait(conn, http))
-		return 0;
 	used = request->used;
 	proto_http_submit(conn, http, data);
 	if (conn->state == CONN_CLOSED)

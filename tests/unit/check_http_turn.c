@@ -110,6 +110,12 @@ START_TEST(who_waits_for_a_word_is_not_late)
 }
 END_TEST
 
+static void
+answer_web(struct req *req)
+{
+	req_web_reply(req, &(struct req_web_answer){.status = 204});
+}
+
 /* And it has its time from then on. */
 START_TEST(who_was_told_to_go_on_has_its_time)
 {
@@ -125,6 +131,61 @@ START_TEST(who_was_told_to_go_on_has_its_time)
 }
 END_TEST
 
+/* It is taken up once, and so it counts once for what its address may. */
+START_TEST(what_is_held_back_counts_once)
+{
+	static const struct handler web = {.handle = answer_web, .is_web = true};
+
+	begin();
+	seat_hold(&seat, PLAIN);
+	seat_service(&seat, WEB)->handler = &web;
+	conn->visitor = visitors_enter(&seat.stats[PLAIN]->visitors, seat.start.id, 7, 1);
+	say(GET("/?first") GET("/web") GET("/web"));
+	ck_assert(seat_answer());
+	hear();
+	ck_assert_msg(strstr(heard, TEXT_OF("first") "HTTP/1.1 204 ") != NULL, "%s", heard);
+	ck_assert_ptr_null(strstr(heard, "HTTP/1.1 429 "));
+	ck_assert(!ended);
+	say(GET("/web"));
+	ck_assert_ptr_nonnull(strstr(heard, "HTTP/1.1 429 "));
+	end();
+}
+END_TEST
+
+/* ---- another service ---- */
+
+/* What is still to be written has its time behind a handshake too, that of the service now. */
+START_TEST(who_does_not_read_a_handshake_is_cut)
+{
+	static char body[600000];
+	size_t sent = 0;
+	ssize_t n;
+
+	begin();
+	memset(body, 'x', sizeof(body));
+	say(POST("Content-Length: 600000\r\n"));
+	for (int i = 0; i < 1000 && sent < sizeof(body); i++) {
+		n = send(client, body + sent, sizeof(body) - sent, MSG_NOSIGNAL);
+		sent += n > 0 ? (size_t)n : 0;
+		for (int j = 0; j < 4; j++)
+			seat_turn(&seat);
+	}
+	ck_assert_uint_eq(sent, sizeof(body));
+	ck_assert(send(client, HANDSHAKE, strlen(HANDSHAKE), MSG_NOSIGNAL) > 0);
+	for (int i = 0; i < 4; i++)
+		seat_turn(&seat);
+	ck_assert_ptr_eq(seat_only(&seat, SOCKET), conn);
+	ck_assert(conn->busy->write_pending);
+	for (int i = 0; i < 20 && seat_only(&seat, SOCKET) != NULL; i++) {
+		usleep(10000);
+		seat_turn(&seat);
+	}
+	ck_assert_ptr_null(seat_only(&seat, SOCKET));
+	ck_assert_uint_eq(stats_total(seat.stats[SOCKET], COUNTER_slow_cut), 1);
+	end();
+}
+END_TEST
+
 int
 main(void)
 {
@@ -133,6 +194,8 @@ main(void)
 
 	tcase_add_test(tcase, who_waits_for_a_word_is_not_late);
 	tcase_add_test(tcase, who_was_told_to_go_on_has_its_time);
+	tcase_add_test(tcase, what_is_held_back_counts_once);
+	tcase_add_test(tcase, who_does_not_read_a_handshake_is_cut);
 	suite_add_tcase(suite, tcase);
 	return help_run(suite);
 }
