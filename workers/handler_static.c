@@ -30,23 +30,25 @@
 
 /* ---- the folder ---- */
 
-/* A link may lead elsewhere by now, or the folder be a new one: it is looked at once a second. */
+/*
+ * A link may lead elsewhere by now, or the folder be a new one: it is looked at once a second. One
+ * that is not there is looked for at each request, and told as often as the others.
+ */
 static int
 handler_static_root(struct service *service)
 {
 	uint64_t now = service->worker->now;
-	int error;
+	bool is_due = service->root_until <= now;
 
-	if (service->root_until > now)
+	if (service->root >= 0 && !is_due)
 		return service->root;
 	if (service->root >= 0)
 		close(service->root);
 	service->root = open(service->conf->root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	service->root_until = now + (service->root >= 0 ? CLOCK_SECOND : 0);
-	error = errno;
-	if (service->root < 0)
+	if (is_due)
+		service->root_until = now + CLOCK_SECOND;
+	if (service->root < 0 && is_due)
 		log_warn("service %s: %s", service->conf->name, service->conf->root);
-	errno = error;
 	return service->root;
 }
 

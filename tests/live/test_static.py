@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import time
 import zlib
 
 import pytest
@@ -135,6 +136,11 @@ def test_a_folder_may_be_replaced(start, www):
     (www.parent / "new").rename(www.parent / "gone")
     wait_for(lambda: status_of(client, "/new.txt") == 404, "that it is gone")
     assert daemon.wait_log("service a: .*/current: No such file")
+    began = time.monotonic()
+    for _ in range(50):
+        assert status_of(client, "/new.txt") == 404
+    told = len(daemon.log_lines("/current: No such file"))
+    assert told <= 2 + time.monotonic() - began, "once a second, however many ask"
     (www.parent / "gone").rename(www.parent / "new")
     wait_for(lambda: status_of(client, "/new.txt") == 200, "that it is back")
 
