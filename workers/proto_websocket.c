@@ -90,8 +90,11 @@ proto_websocket_is_closed(const struct conn *conn)
 static void
 proto_websocket_refuse_rest(struct conn *conn, unsigned code)
 {
-	req_refuse(conn, code == WS_CODE_TOO_LARGE ? OUTCOME_TOO_LARGE : OUTCOME_BAD,
-	    PROTO_WEBSOCKET_TAG(code));
+	enum outcome outcome = code == WS_CODE_TOO_LARGE ? OUTCOME_TOO_LARGE
+			       : code == WS_CODE_POLICY  ? OUTCOME_LIMITED
+							 : OUTCOME_BAD;
+
+	req_refuse(conn, outcome, PROTO_WEBSOCKET_TAG(code));
 	conn_end_input(conn);
 }
 
@@ -257,16 +260,18 @@ proto_websocket_refuse(struct conn *conn, const struct req *req, enum outcome ou
 	conn_end_input(conn);
 }
 
-/* What is said where nothing was wrong: the client's own word, or that we go. */
+/* What is said where nothing was wrong: the client's own word, or that we go, which it answers. */
 static void
 proto_websocket_bye(struct conn *conn)
 {
 	const struct proto_websocket *state = conn->busy->state;
 
-	if (state != NULL && state->closes)
+	if (state != NULL && state->closes) {
 		proto_websocket_close(conn, state->code, "");
-	else if (!conn->eof)
+	} else if (!conn->eof) {
 		proto_websocket_close(conn, WS_CODE_GOING_AWAY, "");
+		conn->linger = true;
+	}
 }
 
 static void

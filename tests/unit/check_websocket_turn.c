@@ -328,6 +328,38 @@ START_TEST(a_message_has_its_time)
 }
 END_TEST
 
+/* Whoever is told that we go may still be sending, and says Close too. */
+START_TEST(the_clients_close_is_waited_for)
+{
+	open_one();
+	conn_drain(seat_only(ws_client.seat, 0), false);
+	ws_client_settle();
+	must_have_heard(LIST("close=1001"));
+	ck_assert_uint_eq(seat_worker(ws_client.seat)->open, 1);
+	say_frames(LIST("text=1", "close=1001"));
+	ck_assert_uint_eq(seat_worker(ws_client.seat)->open, 1);
+	close_all();
+}
+END_TEST
+
+/* A connection over a unix socket has no address: here it is given one. */
+START_TEST(who_sends_too_much_is_told)
+{
+	struct stats *stats;
+	struct conn *conn;
+
+	open_with("rate=2\n");
+	stats = ws_client.seat->stats[0];
+	conn = seat_only(ws_client.seat, 0);
+	conn->visitor = visitors_enter(&stats->visitors, ws_client.seat->start.id, 7, 1);
+	say_frames(LIST("text=1", "text=2", "text=3", "text=4"));
+	must_have_heard(LIST("text=1", "text=2", "close=1008"));
+	ck_assert_uint_eq(stats_total(stats, COUNTER_limited), 1);
+	ck_assert_uint_eq(stats_total(stats, COUNTER_bad), 0);
+	close_all();
+}
+END_TEST
+
 START_TEST(an_idle_one_is_told_so)
 {
 	open_with("idle_timeout=30ms\n");
@@ -355,6 +387,8 @@ main(void)
 	tcase_add_test(tcase, silence_moves);
 	tcase_add_loop_test(
 	    tcase, a_message_has_its_time, 0, (int)(sizeof(slow) / sizeof(slow[0])));
+	tcase_add_test(tcase, the_clients_close_is_waited_for);
+	tcase_add_test(tcase, who_sends_too_much_is_told);
 	tcase_add_test(tcase, an_idle_one_is_told_so);
 	suite_add_tcase(suite, tcase);
 	return help_run(suite);
