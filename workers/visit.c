@@ -98,7 +98,10 @@ visit_fits(const struct conn *conn, const struct service *service)
 	if (limit == 0 || service == conn->service)
 		return true;
 	key = visit_key(conn);
-	return key == 0 || visitors_open(visit_of(service), key) < limit;
+	if (key == 0 || visitors_open(visit_of(service), key) < limit)
+		return true;
+	stats_count(service->stats, COUNTER_address_cut);
+	return false;
 }
 
 bool

@@ -97,6 +97,7 @@ def test_a_handshake_is_told_so(start):
     status, fields, _ = read_reply(clients[1].send(shake))
     assert (status, fields["Retry-After"]) == (429, "1")
     assert read_reply(clients[1].send(post(b"x")))[2] == b"x", "the connection goes on"
+    assert daemon.counters("b")["address_cut"] == 1
     assert read_reply(From(3, daemon).send(shake))[0] == 101
     # One of the front's three has become the other's.
     extra = From(2, daemon)
