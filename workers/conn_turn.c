@@ -8,6 +8,7 @@
 #include "workers/conn.h"
 #include "workers/give.h"
 #include "workers/proto.h"
+#include "workers/route.h"
 #include "workers/service.h"
 
 #include <errno.h>
@@ -107,7 +108,7 @@ conn_will_hear(const struct conn *conn)
 		return false;
 	if (busy->under_way == 0)
 		return buf_length(&busy->out) > 0;
-	return conn->requests > busy->under_way && conn->service->conf->on_cancel != ON_CANCEL_KILL;
+	return conn->requests > busy->under_way && !route_of(conn)->kills;
 }
 
 /* One read. Returns false when there is nothing more to read now. */

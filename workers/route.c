@@ -53,6 +53,7 @@ route_add(struct route *route, struct service *service)
 	route->services = mem_resize(route->services, route->count + 1, sizeof(struct service *));
 	route->services[route->count++] = service;
 	route->has_log |= service->access != NULL;
+	route->kills |= conf->on_cancel == ON_CANCEL_KILL;
 	if (conf->max_message > route->max_message)
 		route->max_message = conf->max_message;
 }

@@ -20,6 +20,7 @@ struct route {
 	unsigned count;
 	bool is_plain;        /* there is but one, and it is for every request */
 	bool has_log;         /* one of them has an access log */
+	bool kills;           /* one of them has on_cancel = kill */
 	uint64_t max_message; /* the largest of theirs */
 };
 
