@@ -307,13 +307,20 @@ conn_switch(struct conn *conn, struct service *service, const struct proto *prot
 	return true;
 }
 
+/* When it is closed the client is told at once, and the kernel keeps nothing for it. */
+static void
+conn_end_with_reset(struct conn *conn)
+{
+	const struct linger none = {.l_onoff = 1, .l_linger = 0};
+
+	(void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+}
+
 void
 conn_cut(struct conn *conn, bool reset)
 {
-	struct linger none = {.l_onoff = 1, .l_linger = 0};
-
 	if (reset)
-		(void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &none, sizeof(none));
+		conn_end_with_reset(conn);
 	conn->cut = true;
 	conn->input_ended = true;
 	conn_schedule(conn);
@@ -415,7 +422,6 @@ conn_on_message_late(struct deadline *deadline)
 void
 conn_on_write_late(struct deadline *deadline)
 {
-	const struct linger reset = {.l_onoff = 1, .l_linger = 0};
 	struct conn *conn =
 	    ((struct conn_busy *)(void *)((char *)deadline - offsetof(struct conn_busy, write)))
 		->conn;
@@ -425,7 +431,7 @@ conn_on_write_late(struct deadline *deadline)
 		return;
 	}
 	/* What it was sent is not whole anyway; else the kernel would keep it for long. */
-	(void)setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	conn_end_with_reset(conn);
 	stats_count(conn->service->stats, COUNTER_slow_cut);
 	conn_close(conn, "write_timeout");
 }
