@@ -219,8 +219,10 @@ void conf_print_sample(FILE *out);
  */
 bool conf_is_apart(const struct conf_service *a, const struct conf_service *b);
 unsigned conf_front(const struct conf *conf, unsigned service, unsigned listen);
-/* The next word of a list of hosts; NULL at its end. */
-const char *conf_host_next(const char *list, size_t *length);
+/* The next word of a list with blanks or commas between: hosts, origins, names; NULL at its end. */
+const char *conf_word_next(const char *list, size_t *length);
+/* Whether the word, case ignored, is one of them. */
+bool conf_word_is_in(const char *list, const char *word, size_t length);
 /* Where a key of a section stands: "FILE:LINE: [service upper] key"; the caller frees it. */
 char *conf_where(const struct conf *conf, unsigned section, const char *key);
 /*

@@ -189,7 +189,7 @@ conf_check_origins(struct conf_build *build, unsigned section, const char *key, 
 
 	if (text == NULL || !conf_is_good(build->conf, section, key) || strcmp(text, "*") == 0)
 		return;
-	for (; (text = conf_host_next(text, &length)) != NULL; text += length)
+	for (; (text = conf_word_next(text, &length)) != NULL; text += length)
 		if (!conf_check_is_origin(text, length)) {
 			conf_build_refuse(build, section, option_find(OPTION_SERVICE, key),
 			    "'%.*s' is no origin: expects * alone, or SCHEME://HOST[:PORT] with "
@@ -208,7 +208,7 @@ conf_check_subprotocols(struct conf_build *build, unsigned section)
 
 	if (at == NULL || !conf_is_good(build->conf, section, "subprotocols"))
 		return;
-	for (; (at = conf_host_next(at, &length)) != NULL; at += length)
+	for (; (at = conf_word_next(at, &length)) != NULL; at += length)
 		for (size_t i = 0; i < length; i++)
 			if (at[i] <= ' ' || at[i] > '~' || strchr("\"(),/:;<=>?@[\\]{}", at[i])) {
 				conf_build_refuse(build, section,
@@ -296,7 +296,7 @@ conf_check_hosts(struct conf_build *build, unsigned section)
 
 	if (at == NULL || !conf_is_good(build->conf, section, "host"))
 		return;
-	for (; (at = conf_host_next(at, &length)) != NULL; at += length)
+	for (; (at = conf_word_next(at, &length)) != NULL; at += length)
 		if (!conf_check_is_host(at, length)) {
 			conf_build_refuse(build, section, option_find(OPTION_SERVICE, "host"),
 			    "'%.*s' is no host: expects names without scheme and port", (int)length,

@@ -8,29 +8,30 @@
 #include <string.h>
 #include <strings.h>
 
-static const char conf_share_between[] = ", \t";
-
-/* ---- hosts ---- */
+/* ---- lists ---- */
 
 const char *
-conf_host_next(const char *list, size_t *length)
+conf_word_next(const char *list, size_t *length)
 {
-	list += strspn(list, conf_share_between);
-	*length = strcspn(list, conf_share_between);
+	static const char between[] = ", \t";
+
+	list += strspn(list, between);
+	*length = strcspn(list, between);
 	return *length > 0 ? list : NULL;
 }
 
-static bool
-conf_share_has_host(const char *list, const char *host, size_t length)
+bool
+conf_word_is_in(const char *list, const char *word, size_t length)
 {
-	const char *at = list;
 	size_t other;
 
-	for (; (at = conf_host_next(at, &other)) != NULL; at += other)
-		if (other == length && strncasecmp(at, host, length) == 0)
+	for (; (list = conf_word_next(list, &other)) != NULL; list += other)
+		if (other == length && strncasecmp(list, word, length) == 0)
 			return true;
 	return false;
 }
+
+/* ---- services ---- */
 
 static bool
 conf_share_meet(const char *a, const char *b)
@@ -40,13 +41,11 @@ conf_share_meet(const char *a, const char *b)
 
 	if (a == NULL || b == NULL)
 		return a == b;
-	for (; (at = conf_host_next(at, &length)) != NULL; at += length)
-		if (conf_share_has_host(b, at, length))
+	for (; (at = conf_word_next(at, &length)) != NULL; at += length)
+		if (conf_word_is_in(b, at, length))
 			return true;
 	return false;
 }
-
-/* ---- services ---- */
 
 bool
 conf_is_apart(const struct conf_service *a, const struct conf_service *b)

@@ -4,7 +4,6 @@
  */
 #include "workers/handler.h"
 
-#include "common/buf.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "workers/req.h"
@@ -79,43 +78,6 @@ handler_static_open(struct service *service, const struct req_web *web)
 		return static_open(root, web->path);
 	snprintf(path, sizeof(path), "%s%s", web->path, service->conf->index);
 	return static_open(root, path);
-}
-
-/* Nothing that a URI may not hold, and no slash. */
-static bool
-handler_static_is_plain(char c)
-{
-	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-	       (c != '\0' && strchr("-._~%!$&'()*+,;=:@", c) != NULL);
-}
-
-/*
- * A folder was asked for without the slash that its pages' links rely on. The new place is relative
- * to the old one, and so leads nowhere else, whatever was asked for.
- */
-static void
-handler_static_add_slash(struct req *req)
-{
-	const struct req_web *web = req->web;
-	const char *end = web->target + web->target_length;
-	const char *part = memrchr(web->target, '/', web->target_length);
-	struct buf fields = {0};
-	char code[4];
-
-	buf_append(&fields, "Location: ./", 12);
-	for (part = part != NULL ? part + 1 : end; part < end; part++) {
-		snprintf(code, sizeof(code), "%%%02X", (unsigned char)*part);
-		buf_append(&fields, handler_static_is_plain(*part) ? part : code,
-		    handler_static_is_plain(*part) ? 1 : 3);
-	}
-	buf_append(&fields, "/", 1);
-	if (web->query_length > 0) {
-		buf_append(&fields, "?", 1);
-		buf_append(&fields, web->query, web->query_length);
-	}
-	buf_append(&fields, "\r\n", 3);
-	req_web_refuse(req, 301, buf_bytes(&fields));
-	buf_free(&fields);
 }
 
 /* ---- replies ---- */
@@ -234,7 +196,7 @@ handler_static_get(struct req *req)
 	}
 	close(fd);
 	if (S_ISDIR(st.st_mode) && !is_folder)
-		handler_static_add_slash(req);
+		req_web_add_slash(req, NULL);
 	else
 		handler_static_refuse(req, ENOENT);
 }
@@ -250,7 +212,7 @@ handler_static_handle(struct req *req)
 	else if (!web->is_get && !web->is_head)
 		req_web_refuse(req, 405, HANDLER_STATIC_ALLOW);
 	else if (web->path_length == 0 && web->target_length > 0)
-		handler_static_add_slash(req); /* to the path that led to the service */
+		req_web_add_slash(req, NULL); /* to the path that led to the service */
 	else
 		handler_static_get(req);
 }

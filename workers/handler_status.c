@@ -221,21 +221,6 @@ handler_status_is_folder(const struct req_web *web)
 }
 
 static void
-handler_status_redirect(struct req *req)
-{
-	const struct req_web *web = req->web;
-	const char *last = memrchr(web->target, '/', web->target_length);
-	size_t length = last != NULL ? (size_t)(web->target + web->target_length - last - 1) : 0;
-	struct buf fields = {0};
-
-	buf_append(&fields, STATUS_FIELDS "Location: ./", strlen(STATUS_FIELDS "Location: ./"));
-	buf_append(&fields, last + (last != NULL), length);
-	buf_append(&fields, "/\r\n", 4);
-	handler_status_say(req, 308, buf_bytes(&fields), "");
-	buf_free(&fields);
-}
-
-static void
 handler_status_handle(struct req *req)
 {
 	const struct req_web *web = req->web;
@@ -250,7 +235,7 @@ handler_status_handle(struct req *req)
 			if (!web->is_get && !web->is_head)
 				req_web_refuse(req, 405, STATUS_FIELDS "Allow: GET, HEAD\r\n");
 			else if (handler_status_is_folder(web))
-				handler_status_redirect(req);
+				req_web_add_slash(req, STATUS_FIELDS);
 			else
 				handler_status_paths[i].reply(req);
 			return;

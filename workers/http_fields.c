@@ -5,6 +5,7 @@
 #include "workers/http_fields.h"
 
 #include "common/clock.h"
+#include "common/conf.h"
 
 #include <ctype.h>
 #include <string.h>
@@ -182,20 +183,6 @@ http_make_id(char id[HTTP_ID_MAX + 1])
 /* ---- other pages ---- */
 
 bool
-http_has_origin(const char *origins, const char *origin, size_t length)
-{
-	for (const char *at = origins + strspn(origins, ", \t"); *at != '\0';) {
-		size_t word = strcspn(at, ", \t");
-
-		if (word == length && strncasecmp(at, origin, length) == 0)
-			return true;
-		at += word;
-		at += strspn(at, ", \t");
-	}
-	return false;
-}
-
-bool
 http_is_preflight(const struct http_request *request, const struct http_wish *wish)
 {
 	return request->is_options && wish->origin.length > 0 && wish->method.length > 0;
@@ -239,7 +226,7 @@ http_allow_origin(struct buf *fields, const char *origins, const struct http_wis
 						    "Access-Control-Request-Headers\r\n"
 						  : "Vary: Origin\r\n");
 	if (wish->origin.length == 0 ||
-	    (!every && !http_has_origin(origins, origin, wish->origin.length)))
+	    (!every && !conf_word_is_in(origins, origin, wish->origin.length)))
 		return;
 	if (every)
 		http_allow_text(fields, "Access-Control-Allow-Origin: *\r\n");

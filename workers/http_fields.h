@@ -41,8 +41,6 @@ bool http_wish_read(struct http_wish *wish, const struct http_request *request, 
 /* Writes an id that no other request has, in whatever worker and whenever. */
 void http_make_id(char id[HTTP_ID_MAX + 1]);
 
-/* Whether the list of origins, with blanks or commas between, has that one. */
-bool http_has_origin(const char *origins, const char *origin, size_t length);
 /* Whether a request is a browser's question whether another one may follow. */
 bool http_is_preflight(const struct http_request *request, const struct http_wish *wish);
 /*

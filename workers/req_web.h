@@ -57,5 +57,10 @@ struct req_web_answer {
 void req_web_reply(struct req *req, const struct req_web_answer *answer);
 /* A few words that say the status. */
 void req_web_refuse(struct req *req, unsigned status, const char *fields);
+/*
+ * 301: what was asked for is a folder, and its pages' links rely on a slash behind it. The new
+ * place is relative to the old one, and so leads nowhere else, whatever was asked for.
+ */
+void req_web_add_slash(struct req *req, const char *fields);
 
 #endif

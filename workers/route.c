@@ -171,7 +171,7 @@ route_host_rank(const char *host, size_t length, const char *hosts)
 	if (hosts == NULL)
 		return ROUTE_ANY_HOST;
 	length = route_host_length(host, length);
-	for (; (at = conf_host_next(at, &word)) != NULL; at += word) {
+	for (; (at = conf_word_next(at, &word)) != NULL; at += word) {
 		unsigned rank = route_word_rank(host, length, at, word);
 
 		best = rank > best ? rank : best;

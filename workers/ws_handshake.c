@@ -123,7 +123,7 @@ ws_handshake_is_welcome(const struct ws_asked *asked, const struct conf_service 
 	if (conf->origins == NULL)
 		return ws_handshake_is_same_host(asked);
 	return strcmp(conf->origins, "*") == 0 ||
-	       http_has_origin(conf->origins, asked->data + asked->origin.at, asked->origin.length);
+	       conf_word_is_in(conf->origins, asked->data + asked->origin.at, asked->origin.length);
 }
 
 /* ---- subprotocols ---- */
@@ -133,7 +133,7 @@ ws_handshake_has_subprotocol(const char *list, const char *name, size_t length)
 {
 	size_t word;
 
-	for (; (list = conf_host_next(list, &word)) != NULL; list += word)
+	for (; (list = conf_word_next(list, &word)) != NULL; list += word)
 		if (word == length && memcmp(list, name, length) == 0)
 			return true;
 	return false;

@@ -75,7 +75,7 @@ def test_paths_and_methods(start):
     below = Site(daemon, "below", "/a/b")
     assert below.get("/health") == "ok\n" and "<h1>hostler</h1>" in below.get("/")
     reply, _ = below.ask("")
-    assert (reply.status, reply.headers["Location"]) == (308, "./b/")
+    assert (reply.status, reply.headers["Location"]) == (301, "./b/")
 
 
 def test_the_list_of_metrics(start):
