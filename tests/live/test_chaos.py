@@ -22,7 +22,10 @@ def counts_of_descriptors(daemon):
 
 def wait_descriptors(pid, most):
     """The last status may still be on its way out, so a moment is given."""
-    harness.wait_for(lambda: len(harness.descriptors(pid)) <= most, f"{most} descriptors in {pid}")
+    try:
+        harness.wait_for(lambda: len(harness.descriptors(pid)) <= most, f"{most} descriptors in {pid}")
+    except AssertionError as error:
+        raise AssertionError(f"{error}: {harness.descriptors(pid)}") from None
 
 
 def kill_instance(daemon, dice):
