@@ -4,35 +4,11 @@
  */
 #include "workers/http.h"
 
+#include "workers/http_list.h"
+
 #include <ctype.h>
 
 #define HTTP_WEIGHT_ONE 1000
-
-static struct http_span
-http_weigh_trim(const char *data, struct http_span span)
-{
-	while (span.length > 0 && isspace((unsigned char)data[span.at])) {
-		span.at++;
-		span.length--;
-	}
-	while (span.length > 0 && isspace((unsigned char)data[span.at + span.length - 1]))
-		span.length--;
-	return span;
-}
-
-/* What stands in front of that character, without white space around it; *rest is behind it. */
-static struct http_span
-http_weigh_cut(const char *data, struct http_span *rest, char c)
-{
-	const char *found = memchr(data + rest->at, c, rest->length);
-	size_t length = found != NULL ? (size_t)(found - data) - rest->at : rest->length;
-	struct http_span first = {rest->at, length};
-
-	length += found != NULL;
-	rest->at += length;
-	rest->length -= length;
-	return http_weigh_trim(data, first);
-}
 
 /* "q=0.5"; whoever writes it in another way means 1. */
 static unsigned
@@ -56,11 +32,11 @@ static void
 http_weigh_range(struct http_weights *weights, const char *data, struct http_span range)
 {
 	static const char *const covers[] = {"*/*", "text/*", "text/plain"};
-	struct http_span type = http_weigh_cut(data, &range, ';');
+	struct http_span type = http_list_cut(data, &range, ';', NULL);
 	unsigned q = HTTP_WEIGHT_ONE;
 
 	while (range.length > 0)
-		q = http_weigh_q(data, http_weigh_cut(data, &range, ';'), q);
+		q = http_weigh_q(data, http_list_cut(data, &range, ';', NULL), q);
 	if (http_is(data, type, "application/json") && q > weights->json)
 		weights->json = q;
 	for (unsigned rank = 1; rank <= 3; rank++)
@@ -74,5 +50,5 @@ void
 http_weigh(struct http_weights *weights, const char *data, struct http_span accept)
 {
 	while (accept.length > 0)
-		http_weigh_range(weights, data, http_weigh_cut(data, &accept, ','));
+		http_weigh_range(weights, data, http_list_cut(data, &accept, ',', NULL));
 }

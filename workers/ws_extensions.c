@@ -5,67 +5,11 @@
 #include "workers/ws_extensions.h"
 
 #include "workers/http_fields.h"
+#include "workers/http_list.h"
 #include "workers/ws_deflate.h"
 
 #include <stdio.h>
 #include <string.h>
-
-/* ---- lists ---- */
-
-static struct http_span
-ws_trim(const char *data, struct http_span span)
-{
-	while (span.length > 0 && (data[span.at] == ' ' || data[span.at] == '\t')) {
-		span.at++;
-		span.length--;
-	}
-	while (span.length > 0 &&
-	       (data[span.at + span.length - 1] == ' ' || data[span.at + span.length - 1] == '\t'))
-		span.length--;
-	return span;
-}
-
-/*
- * What stands in front of that character; *rest is behind it. Quotes hide none: what may stand in
- * them is a token (RFC 6455, 9.1), so one that is cut there is no good anyway.
- */
-static struct http_span
-ws_cut(const char *data, struct http_span *rest, char until, bool *more)
-{
-	const char *found = memchr(data + rest->at, until, rest->length);
-	struct http_span first = {rest->at, rest->length};
-
-	*more = found != NULL;
-	if (*more)
-		first.length = (size_t)(found - data) - rest->at;
-	rest->at += first.length + *more;
-	rest->length -= first.length + *more;
-	return ws_trim(data, first);
-}
-
-struct ws_list
-ws_list_of(const struct http_request *request, const char *data, const char *name)
-{
-	return (struct ws_list){.request = request, .data = data, .name = name};
-}
-
-bool
-ws_list_next(struct ws_list *list, struct http_span *element)
-{
-	do {
-		while (!list->is_open) {
-			const struct http_header *header;
-
-			if (list->field == list->request->header_count)
-				return false;
-			header = &list->request->headers[list->field++];
-			list->rest = header->value;
-			list->is_open = http_is(list->data, header->name, list->name);
-		}
-		*element = ws_cut(list->data, &list->rest, ',', &list->is_open);
-	} while (element->length == 0); /* RFC 9110, 5.6.1.2: as if they were not there */
-	return true;
-}
 
 /* ---- offers ---- */
 
@@ -89,13 +33,13 @@ ws_parameter_read(struct ws_parameter *parameter, const char *data, struct http_
 	struct http_span value;
 	size_t length = 0;
 
-	parameter->name = ws_cut(data, &rest, '=', &parameter->has_value);
+	parameter->name = http_list_cut(data, &rest, '=', &parameter->has_value);
 	parameter->value[0] = '\0';
 	if (!http_is_token(data + parameter->name.at, parameter->name.length))
 		return false;
 	if (!parameter->has_value)
 		return true;
-	value = ws_trim(data, rest);
+	value = http_list_trim(data, rest);
 	if (value.length >= 2 && data[value.at] == '"' &&
 	    data[value.at + value.length - 1] == '"') {
 		value.at++;
@@ -160,12 +104,12 @@ ws_offer_read(struct ws_offer *offer, const char *data, struct http_span rest)
 	bool more;
 
 	*offer = (struct ws_offer){.bits = WS_DEFLATE_BITS_MAX};
-	name = ws_cut(data, &rest, ';', &more);
+	name = http_list_cut(data, &rest, ';', &more);
 	if (!http_is_token(data + name.at, name.length))
 		return false;
 	offer->is_ours = offer->is_good = http_is(data, name, "permessage-deflate");
 	while (more) {
-		struct http_span next = ws_cut(data, &rest, ';', &more);
+		struct http_span next = http_list_cut(data, &rest, ';', &more);
 
 		if (!ws_parameter_read(&parameter, data, next))
 			return false;
@@ -181,12 +125,12 @@ bool
 ws_extensions_read(struct ws_extensions *extensions, const struct http_request *request,
     const char *data, bool deflate)
 {
-	struct ws_list list = ws_list_of(request, data, "sec-websocket-extensions");
+	struct http_list list = http_list_of(request, data, "sec-websocket-extensions");
 	struct http_span element;
 	struct ws_offer offer;
 
 	*extensions = (struct ws_extensions){0};
-	while (ws_list_next(&list, &element)) {
+	while (http_list_next(&list, &element)) {
 		if (!ws_offer_read(&offer, data, element))
 			return false;
 		if (extensions->bits == 0 && deflate && offer.is_good)

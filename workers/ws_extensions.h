@@ -1,26 +1,12 @@
 /*
  * Sec-WebSocket-Extensions (RFC 6455, 9.1), of which one is known: permessage-deflate (RFC 7692).
- * And lists in fields that may be there more than once, of which this is one. Pure.
+ * Pure.
  */
 #ifndef WORKERS_WS_EXTENSIONS_H
 #define WORKERS_WS_EXTENSIONS_H
 
 #include "common/buf.h"
 #include "workers/http.h"
-
-/* The elements between the commas of all fields of a name, one after another. */
-struct ws_list {
-	const struct http_request *request; /* borrows */
-	const char *data;                   /* borrows */
-	const char *name;                   /* borrows; in lower case */
-	unsigned field;                     /* the next one to look at */
-	struct http_span rest;              /* of the one at hand */
-	bool is_open;                       /* there is one at hand */
-};
-
-struct ws_list ws_list_of(const struct http_request *request, const char *data, const char *name);
-/* False at the end. No element is empty, none has white space around it. */
-bool ws_list_next(struct ws_list *list, struct http_span *element);
 
 struct ws_extensions {
 	unsigned bits;  /* of the window that messages are packed with; 0: they are not */

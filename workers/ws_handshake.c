@@ -7,6 +7,7 @@
 #include "common/base64.h"
 #include "common/conf.h"
 #include "workers/http_fields.h"
+#include "workers/http_list.h"
 #include "workers/ws_extensions.h"
 
 #include <sha1.h>
@@ -147,11 +148,11 @@ static bool
 ws_handshake_choose(
     const struct ws_asked *asked, const struct conf_service *conf, struct http_span *chosen)
 {
-	struct ws_list list = ws_list_of(asked->request, asked->data, "sec-websocket-protocol");
+	struct http_list list = http_list_of(asked->request, asked->data, "sec-websocket-protocol");
 	struct http_span name;
 
 	*chosen = (struct http_span){0};
-	while (ws_list_next(&list, &name)) {
+	while (http_list_next(&list, &name)) {
 		const char *text = asked->data + name.at;
 
 		if (!http_is_token(text, name.length))
