@@ -68,8 +68,9 @@ def test_statuses_are_documented():
     named = set(re.findall(r"^\| (\d{3}) \|", text, re.M))
     tried = {re.match(r"\d+", answer)[0] for _, answers, _, _ in exchanges() for answer in answers}
     assert tried - named == set()
-    # Those are tried in test_http.py and test_routes.py: they need a program, time, or several services.
-    assert named - tried == {"404", "408", "429", "502", "503", "504"}
+    # Those are tried in test_http.py, test_routes.py and test_websocket.py: they need a program, time, or
+    # several services.
+    assert named - tried == {"404", "408", "426", "429", "502", "503", "504"}
 
 
 @pytest.mark.parametrize("bytewise", [False, True], ids=["whole", "byte by byte"])
