@@ -80,9 +80,6 @@ const struct proto *proto_websocket_named(const char *name);
 /* The protocol of a service, in the variant that its other options ask for. */
 const struct proto *proto_find(const struct conf_service *conf);
 
-/* What a connection of it may become by an Upgrade of HTTP; NULL for nothing. */
-const struct proto *proto_upgraded(const struct conf_service *conf);
-
 /* The variant of that name, where a connection of the service may speak it; else NULL. */
 const struct proto *proto_named(const struct conf_service *conf, const char *name);
 
