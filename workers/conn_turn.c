@@ -42,7 +42,7 @@ conn_parse(struct conn *conn)
 	unsigned before = busy->taken;
 	size_t used;
 
-	busy->holds = false;
+	busy->holds = busy->held_back = false;
 	used = conn_feed(conn, buf_bytes(&busy->in), buf_length(&busy->in));
 
 	if (conn->state == CONN_CLOSED)

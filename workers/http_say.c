@@ -29,6 +29,16 @@ http_say_is_last(const struct conn *conn)
 	return conn->last_look || conn->drain_later;
 }
 
+/* Whether no other reply will follow, as far as is known. */
+static bool
+http_say_ends(const struct conn *conn, const struct req *req)
+{
+	const struct req *newest = TAILQ_LAST(&conn->busy->reqs, req_list);
+
+	return http_say_is_last(conn) && (newest == NULL || newest == req) &&
+	       !conn->busy->held_back;
+}
+
 static void
 http_say_whole(struct conn *conn, const struct req *req, struct http_reply *reply, const char *body,
     size_t length)
@@ -39,7 +49,7 @@ http_say_whole(struct conn *conn, const struct req *req, struct http_reply *repl
 	reply->names_server = conf->server_name && !reply->has_server;
 	reply->note = req->note;
 	reply->id = req->id;
-	if (http_say_is_last(conn))
+	if (http_say_ends(conn, req))
 		reply->flags |= HTTP_REPLY_CLOSE;
 	http_reply_write(&conn->busy->out, reply, body, length);
 }

@@ -15,7 +15,7 @@ struct conn;
 #define HTTP_SAY_TAG(status, flags) ((uint32_t)(status) << 16 | (flags))
 #define HTTP_UPGRADE                "Upgrade: websocket\r\nConnection: Upgrade\r\n"
 
-/* Whether the next reply ends the connection, because its service or its worker ends. */
+/* Whether the connection ends behind what it is owed, because its service or its worker ends. */
 bool http_say_is_last(const struct conn *conn);
 
 void http_say_part(struct conn *conn, const struct req *req, const char *data, size_t length);

@@ -121,7 +121,8 @@ proto_http_refuse_rest(struct conn *conn, unsigned status, unsigned flags)
 
 /*
  * A client that waits for a word before it sends the body gets it when it is its turn; until then
- * it is we who are late, and it is looked at again.
+ * it is we who are late, and it is looked at again. At the end what it would send is not waited
+ * for.
  */
 static void
 proto_http_continue(struct conn *conn, struct proto_http *http)
@@ -130,6 +131,10 @@ proto_http_continue(struct conn *conn, struct proto_http *http)
 		return;
 	if (conn->busy->under_way > 0) {
 		conn_hold(conn);
+		return;
+	}
+	if (conn->last_look) {
+		proto_http_refuse_rest(conn, 503, proto_http_flags(&http->request));
 		return;
 	}
 	buf_append(&conn->busy->out, HTTP_CONTINUE, strlen(HTTP_CONTINUE));

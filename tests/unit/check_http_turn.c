@@ -131,6 +131,45 @@ START_TEST(who_was_told_to_go_on_has_its_time)
 }
 END_TEST
 
+/* What it would send is not waited for at the end, and it is told so. */
+START_TEST(nobody_is_told_to_go_on_at_the_end)
+{
+	begin();
+	seat_hold(&seat, PLAIN);
+	say(GET("/?first") POST("Expect: 100-continue\r\nContent-Length: 6\r\n"));
+	conn_drain(conn, _i == 0);
+	ck_assert(seat_answer());
+	hear();
+	hear();
+	ck_assert_msg(strstr(heard, TEXT_OF("first") "HTTP/1.1 503 ") != NULL, "%s", heard);
+	ck_assert_ptr_null(strstr(heard, CONTINUE));
+	ck_assert(ended);
+	end();
+}
+END_TEST
+
+/* Of a few replies the last alone says that it is: no client looks behind that. */
+START_TEST(the_last_of_them_says_so)
+{
+	static const struct handler web = {.handle = answer_web, .is_web = true};
+	const char *closes, *third;
+
+	begin();
+	seat_hold(&seat, PLAIN);
+	seat_service(&seat, WEB)->handler = &web;
+	say(GET("/?first") GET("/?second") GET("/web"));
+	conn_drain(conn, _i == 0);
+	ck_assert(seat_answer());
+	ck_assert(seat_answer());
+	hear();
+	third = strstr(heard, TEXT_OF("second") "HTTP/1.1 204 ");
+	closes = strstr(heard, "Connection: close");
+	ck_assert_msg(third != NULL && closes != NULL && closes > third, "%s", heard);
+	ck_assert(ended);
+	end();
+}
+END_TEST
+
 /* It is taken up once, and so it counts once for what its address may. */
 START_TEST(what_is_held_back_counts_once)
 {
@@ -194,6 +233,8 @@ main(void)
 
 	tcase_add_test(tcase, who_waits_for_a_word_is_not_late);
 	tcase_add_test(tcase, who_was_told_to_go_on_has_its_time);
+	tcase_add_loop_test(tcase, nobody_is_told_to_go_on_at_the_end, 0, 2);
+	tcase_add_loop_test(tcase, the_last_of_them_says_so, 0, 2);
 	tcase_add_test(tcase, what_is_held_back_counts_once);
 	tcase_add_test(tcase, who_does_not_read_a_handshake_is_cut);
 	suite_add_tcase(suite, tcase);
