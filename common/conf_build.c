@@ -277,17 +277,13 @@ static void
 conf_build_choice(
     struct conf_build *build, unsigned section, const struct option *option, const char *text)
 {
-	const char *near = NULL;
-
 	for (unsigned i = 0; option->choices[i] != NULL; i++) {
 		if (strcmp(option->choices[i], text) == 0) {
 			memcpy(conf_value(build->conf, section, option), &i, sizeof(i));
 			return;
 		}
-		if (near == NULL && option_is_near(text, option->choices[i]))
-			near = option->choices[i];
 	}
-	conf_build_refuse_value(build, section, option, text, near);
+	conf_build_refuse_value(build, section, option, text, option_suggest_choice(option, text));
 }
 
 /* Whether `mark` stands first or behind a blank: somebody meant a comment. */

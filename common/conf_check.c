@@ -62,13 +62,15 @@ conf_check_refuse_foreign(struct conf_build *build, unsigned section, const stru
 {
 	const struct conf_service *service = conf_check_service(build, section);
 	unsigned only = option->flags & (OPTION_PROGRAM | OPTION_COLLECT | OPTION_STATIC);
+	unsigned protocols = option->flags & (OPTION_HTTP | OPTION_WEBSOCKET);
 
 	if (!option_is_for(option, service->protocol, HANDLER_PROGRAM) &&
 	    !option_is_for(option, service->protocol, HANDLER_COLLECT) &&
 	    !option_is_for(option, service->protocol, HANDLER_STATIC))
-		conf_build_refuse(build, section, option,
-		    "is for protocol %s alone; the protocol is %s",
-		    option->flags & OPTION_HTTP ? "http" : "websocket",
+		conf_build_refuse(build, section, option, "is for %s alone; the protocol is %s",
+		    protocols == OPTION_HTTP        ? "protocol http"
+		    : protocols == OPTION_WEBSOCKET ? "protocol websocket"
+						    : "the protocols http and websocket",
 		    protocol_name(service->protocol));
 	else
 		conf_build_refuse(build, section, option, "is for %s alone; the handler is %s",

@@ -61,10 +61,13 @@ const struct option *option_at(unsigned index);
 unsigned option_index(const struct option *option);
 /* The row of a key, or NULL. */
 const struct option *option_find(enum option_scope scope, const char *key);
-/* The nearest key of the scope if it is near enough to be a slip, or NULL. */
+/* The key of the scope that is meant by a word of other servers, or by a slip; NULL: none is near.
+ */
 const char *option_suggest(enum option_scope scope, const char *key);
 /* Whether `text` is near enough to `word` to be a slip of it; case and - _ do not count. */
 bool option_is_near(const char *text, const char *word);
+/* As option_suggest(), among the choices of an option that has some. */
+const char *option_suggest_choice(const struct option *option, const char *text);
 /* The largest number on this machine: for `workers` it depends on the CPUs. */
 uint64_t option_max(const struct option *option);
 /* Whether the option means anything to services with this handler. */

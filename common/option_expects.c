@@ -47,6 +47,7 @@ option_expects(const struct option *option, char text[OPTION_EXPECTS_MAX])
 		return option_expects_choice(option, text);
 	if (option->type != OPTION_TEXT)
 		return option_expects_number(option, text);
-	snprintf(text, OPTION_EXPECTS_MAX, "expects a value, such as %s", option->example);
+	snprintf(text, OPTION_EXPECTS_MAX, "expects one, such as %s",
+	    option->example != NULL ? option->example : option->fallback);
 	return text;
 }

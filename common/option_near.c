@@ -1,5 +1,6 @@
 /*
- * Which key somebody may have meant who wrote another word. Constant data alone: keeps nothing.
+ * Which key or value somebody may have meant who wrote another word: a slip of the pen, or what
+ * other servers call it. Constant data alone: keeps nothing.
  */
 #include "common/option.h"
 
@@ -7,6 +8,56 @@
 #include <string.h>
 
 #define OPTION_WORD_MAX 48 /* bytes of a word worth comparing */
+
+/* What web servers and process managers call it; the first of two words is the stranger. */
+static const char *const option_cousins[][2] = {
+    {"accesslog", "access_log"},
+    {"access_logfile", "access_log"},
+    {"address", "listen"},
+    {"bind", "listen"},
+    {"body_limit", "max_message"},
+    {"chdir", "directory"},
+    {"client_max_body_size", "max_message"},
+    {"cmd", "command"},
+    {"compress", "deflate"},
+    {"compression", "deflate"},
+    {"cors", "cors_origins"},
+    {"cors_allow_origin", "cors_origins"},
+    {"cwd", "directory"},
+    {"document_root", "root"},
+    {"docroot", "root"},
+    {"env", "environment"},
+    {"exec", "command"},
+    {"false", "no"},
+    {"heartbeat", "ping_interval"},
+    {"hostname", "host"},
+    {"http_timeout", "request_timeout"},
+    {"keepalive_timeout", "idle_timeout"},
+    {"limit_conn", "max_connections_per_address"},
+    {"limit_req", "rate"},
+    {"location", "path"},
+    {"max_body", "max_message"},
+    {"max_body_size", "max_message"},
+    {"max_connections_per_ip", "max_connections_per_address"},
+    {"maxconn", "max_connections"},
+    {"off", "no"},
+    {"on", "yes"},
+    {"permessage_deflate", "deflate"},
+    {"port", "listen"},
+    {"prefix", "path"},
+    {"processes", "instances"},
+    {"program", "command"},
+    {"rate_limit", "rate"},
+    {"static", "root"},
+    {"staticdir", "root"},
+    {"streaming", "stream"},
+    {"timeout", "request_timeout"},
+    {"true", "yes"},
+    {"url", "path"},
+    {"virtual_host", "host"},
+    {"ws", "websocket"},
+    {"wss", "websocket"},
+};
 
 static int
 option_fold(char c)
@@ -63,6 +114,19 @@ option_slip(const char *text, const char *word)
 	return distance <= most ? distance : OPTION_WORD_MAX;
 }
 
+/* What we call what others call `text`; NULL: they do not. */
+static const char *
+option_cousin(const char *text)
+{
+	size_t length = strlen(text);
+
+	for (size_t i = 0; i < sizeof(option_cousins) / sizeof(option_cousins[0]); i++)
+		if (length < OPTION_WORD_MAX && strlen(option_cousins[i][0]) == length &&
+		    option_distance(text, length, option_cousins[i][0], length) == 0)
+			return option_cousins[i][1];
+	return NULL;
+}
+
 bool
 option_is_near(const char *text, const char *word)
 {
@@ -72,9 +136,12 @@ option_is_near(const char *text, const char *word)
 const char *
 option_suggest(enum option_scope scope, const char *key)
 {
-	const char *best = NULL;
+	const char *best = option_cousin(key);
 	unsigned least = OPTION_WORD_MAX;
 
+	if (best != NULL && option_find(scope, best) != NULL)
+		return best;
+	best = NULL;
 	for (unsigned i = 0; i < option_count(); i++) {
 		const struct option *option = option_at(i);
 		unsigned distance;
@@ -88,4 +155,18 @@ option_suggest(enum option_scope scope, const char *key)
 		}
 	}
 	return best;
+}
+
+const char *
+option_suggest_choice(const struct option *option, const char *text)
+{
+	const char *cousin = option_cousin(text), *near = NULL;
+
+	for (const char *const *choice = option->choices; *choice != NULL; choice++) {
+		if (cousin != NULL && strcmp(cousin, *choice) == 0)
+			return cousin;
+		if (near == NULL && option_is_near(text, *choice))
+			near = *choice;
+	}
+	return near;
 }

@@ -55,6 +55,7 @@ static const struct {
     {"example.org:80", "names are not looked up"},
     {"LOCALHOST:80", "names are not looked up"},
     {"a-very-long-host-name-that-fits-nowhere:80", "no numeric address"},
+    {"http://127.0.0.1:80", "is a URL"},
     {"::1:80", "brackets"},
     {"::1", "brackets"},
     {"1:2:3", "brackets"},

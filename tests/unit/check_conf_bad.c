@@ -44,6 +44,19 @@ static const struct {
 		      "t.conf:1: [service a]: protocol is missing; for example protocol = line\n"
 		      "t.conf:1: [service a]: handler is missing; for example handler = program\n"},
     /* keys */
+    {ECHO "document_root=/\n",
+	"t.conf:5: [service a] document_root: unknown key; did you mean root?\n"},
+    {"[service a]\nlisten=1\nprotocol=ws\nhandler=echo\n",
+	"t.conf:3: [service a] protocol: 'ws': expects stream, line, frame, http or websocket; did "
+	"you mean websocket?\n"},
+    {"[service a]\nlisten=1\nprotocol=websocket\nhandler=echo\ndeflate=on\n",
+	"t.conf:5: [service a] deflate: 'on': expects no or yes; did you mean yes?\n"},
+    {"[service a]\nlisten=http://127.0.0.1:1\nprotocol=http\nhandler=echo\n",
+	"t.conf:2: [service a] listen: 'http://127.0.0.1:1' is a URL: expected 127.0.0.1:80, "
+	"[::1]:80, localhost:80, *:80 or unix:/path\n"},
+    {"[service a]\nlisten=1\nprotocol=http\nhandler=echo\ncontent_type=\n",
+	"t.conf:5: [service a] content_type: there is no value: expects one, such as text/plain; "
+	"charset=utf-8\n"},
     {ECHO "backlgo=3\n", "t.conf:5: [service a] backlgo: unknown key; did you mean backlog?\n"},
     {ECHO "max-connections=3\n",
 	"t.conf:5: [service a] max-connections: unknown key; did you mean max_connections?\n"},
@@ -90,7 +103,10 @@ static const struct {
     {"[service a]\nlisten=1\nprotocol=line\nhandler=status\n",
 	"t.conf:4: [service a] handler: status cannot stand behind protocol line\n"},
     {ECHO "path=/a\n",
-	"t.conf:5: [service a] path: is for protocol http alone; the protocol is line\n"},
+	"t.conf:5: [service a] path: is for the protocols http and websocket alone; the "
+	"protocol is line\n"},
+    {ECHO "origins=*\n",
+	"t.conf:5: [service a] origins: is for protocol websocket alone; the protocol is line\n"},
     {"[service a]\nlisten=1\nprotocol=http\nhandler=echo\nhost=x y\n"
      "[service b]\nlisten=1\nprotocol=http\nhandler=echo\nhost=Y\n",
 	"t.conf:7: [service b] listen: 127.0.0.1:1 is taken by [service a] in line 2, and nothing "
@@ -239,7 +255,7 @@ static const struct {
      "reply_end=.\nmessage=json\n",
 	"t.conf:6: [service a] stream: is for message raw alone\n"},
     {"[service a]\nlisten=80\nprotocol=line\nhandler=program\ncommand=sh\nreply_end=\n",
-	"t.conf:6: [service a] reply_end: there is no value: expects a value, such as END\n"},
+	"t.conf:6: [service a] reply_end: there is no value: expects one, such as END\n"},
     {"[service a]\nlisten=80\nprotocol=line\nhandler=program\n",
 	"t.conf:1: [service a]: command is missing; handler program needs it\n"},
     {"[service a]\nlisten=80\nprotocol=line\ncommand=sh\n",

@@ -159,11 +159,11 @@ END_TEST
 START_TEST(test_http_bad)
 {
 	check_run_bad(
-	    RUN("--http"), "--http: there is no value: expects a value, such as 127.0.0.1:10001\n");
+	    RUN("--http"), "--http: there is no value: expects one, such as 127.0.0.1:10001\n");
 	check_run_bad(RUN("--http", "--", "sh"),
-	    "--http: there is no value: expects a value, such as 127.0.0.1:10001\n");
-	check_run_bad(RUN("--http="),
-	    "--listen: there is no value: expects a value, such as 127.0.0.1:10001\n");
+	    "--http: there is no value: expects one, such as 127.0.0.1:10001\n");
+	check_run_bad(
+	    RUN("--http="), "--listen: there is no value: expects one, such as 127.0.0.1:10001\n");
 	check_run_bad(RUN("--http=81", "--protocol=line"),
 	    "--protocol: --http says http, so it cannot be line\n");
 	check_run_bad(RUN("--http=81", "--listen=81"), "--listen: 127.0.0.1:81 is there twice\n");

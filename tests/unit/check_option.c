@@ -147,6 +147,8 @@ END_TEST
 
 START_TEST(test_suggest)
 {
+	const struct option *option;
+
 	ck_assert_str_eq(option_suggest(OPTION_SERVICE, "queu"), "queue");
 	ck_assert_str_eq(option_suggest(OPTION_SERVICE, "Queue"), "queue");
 	ck_assert_str_eq(option_suggest(OPTION_SERVICE, "lsiten"), "listen");
@@ -155,12 +157,21 @@ START_TEST(test_suggest)
 	ck_assert_str_eq(option_suggest(OPTION_SERVICE, "requets_timout"), "request_timeout");
 	ck_assert_str_eq(option_suggest(OPTION_HOSTLER, "worker"), "workers");
 	ck_assert_ptr_null(option_suggest(OPTION_HOSTLER, "queue"));
+	ck_assert_str_eq(option_suggest(OPTION_SERVICE, "Client-Max_body_size"), "max_message");
+	ck_assert_str_eq(option_suggest(OPTION_SERVICE, "processes"), "instances");
+	ck_assert_ptr_null(option_suggest(OPTION_HOSTLER, "processes"));
+	ck_assert_ptr_null(option_suggest(OPTION_SERVICE, "off"));
 	ck_assert_ptr_null(option_suggest(OPTION_SERVICE, "x"));
 	ck_assert_ptr_null(option_suggest(OPTION_SERVICE, ""));
 	ck_assert_ptr_null(option_suggest(OPTION_SERVICE,
 	    "request_timeoutrequest_timeoutrequest_timeoutrequest_timeoutrequest_timeout"));
 	ck_assert(option_is_near("shutdwon", "shutdown"));
 	ck_assert(!option_is_near("abc", "xyz"));
+	option = option_find(OPTION_SERVICE, "deflate");
+	ck_assert_str_eq(option_suggest_choice(option, "ON"), "yes");
+	ck_assert_str_eq(option_suggest_choice(option, "false"), "no");
+	ck_assert_str_eq(option_suggest_choice(option, "yse"), "yes");
+	ck_assert_ptr_null(option_suggest_choice(option, "timeout"));
 }
 END_TEST
 
