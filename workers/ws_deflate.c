@@ -27,11 +27,10 @@ ws_inflater(void)
 	static bool is_made;
 
 	/* A client may pack with any window, so ours is the largest. */
-	if (!is_made && inflateInit2(&stream, -WS_DEFLATE_BITS_MAX) != Z_OK)
+	if ((!is_made && inflateInit2(&stream, -WS_DEFLATE_BITS_MAX) != Z_OK) ||
+	    inflateReset(&stream) != Z_OK)
 		fatalx("cannot make an unpacker of WebSocket messages");
 	is_made = true;
-	if (inflateReset(&stream) != Z_OK)
-		fatalx("an unpacker of WebSocket messages is broken");
 	return &stream;
 }
 
@@ -45,8 +44,6 @@ ws_inflate_grow(z_stream *stream, struct buf *to, size_t max)
 		return false;
 	if (room > max - made + 1)
 		room = max - made + 1;
-	if (room > UINT_MAX)
-		room = UINT_MAX;
 	stream->next_out = (Bytef *)buf_reserve(to, room);
 	stream->avail_out = (uInt)room;
 	return true;
@@ -67,9 +64,9 @@ ws_inflate_piece(z_stream *stream, struct buf *to, size_t max)
 		room = stream->avail_out;
 		result = inflate(stream, Z_SYNC_FLUSH);
 		buf_added(to, room - stream->avail_out);
-		if (result == Z_STREAM_END && inflateReset(stream) != Z_OK)
-			return WS_INFLATE_BAD;
-		if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR)
+		if (result == Z_STREAM_END)
+			result = inflateReset(stream);
+		if (result != Z_OK && result != Z_BUF_ERROR)
 			return WS_INFLATE_BAD;
 	} while (stream->avail_in > 0 || stream->avail_out == 0);
 	return buf_length(to) > max ? WS_INFLATE_TOO_LARGE : WS_INFLATE_DONE;
@@ -111,12 +108,11 @@ ws_deflater(unsigned bits)
 	static z_stream streams[WS_DEFLATE_BITS_MAX + 1];
 	static bool are_made[WS_DEFLATE_BITS_MAX + 1];
 
-	if (!are_made[bits] && deflateInit2(&streams[bits], WS_DEFLATE_LEVEL, Z_DEFLATED,
-				   -(int)bits, WS_DEFLATE_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK)
+	if ((!are_made[bits] && deflateInit2(&streams[bits], WS_DEFLATE_LEVEL, Z_DEFLATED,
+				    -(int)bits, WS_DEFLATE_MEMORY, Z_DEFAULT_STRATEGY) != Z_OK) ||
+	    deflateReset(&streams[bits]) != Z_OK)
 		fatalx("cannot make a packer of WebSocket messages");
 	are_made[bits] = true;
-	if (deflateReset(&streams[bits]) != Z_OK)
-		fatalx("a packer of WebSocket messages is broken");
 	return &streams[bits];
 }
 
@@ -136,9 +132,7 @@ ws_deflate(struct buf *to, const char *data, size_t length, unsigned bits)
 	stream->avail_out = (uInt)length;
 	if (deflate(stream, Z_SYNC_FLUSH) != Z_OK || stream->avail_in > 0 || stream->avail_out == 0)
 		return false;
-	made = length - stream->avail_out;
-	if (made < sizeof(ws_deflate_tail))
-		return false;
+	made = length - stream->avail_out; /* what the flush ends with is in it */
 	buf_added(to, made - sizeof(ws_deflate_tail));
 	return true;
 }
