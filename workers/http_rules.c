@@ -4,6 +4,8 @@
  */
 #include "workers/http.h"
 
+#include "workers/http_fields.h"
+
 #include <ctype.h>
 #include <string.h>
 #include <strings.h>
@@ -378,12 +380,6 @@ http_judge_trailer(const struct http_request *request, const char *data)
 
 /* ---- what the parser refuses ---- */
 
-static bool
-http_is_token_char(unsigned char c)
-{
-	return isalnum(c) || (c != '\0' && strchr("!#$%&'*+-.^_`|~", c) != NULL);
-}
-
 /* A method that nobody knows is not the same as no method. */
 static unsigned
 http_judge_method(const struct http_request *request, size_t length)
@@ -391,7 +387,7 @@ http_judge_method(const struct http_request *request, size_t length)
 	for (size_t at = 0; at < length && at < HTTP_METHOD_MAX; at++) {
 		if (request->data[at] == ' ' && at > 0)
 			return 501;
-		if (!http_is_token_char((unsigned char)request->data[at]))
+		if (!http_is_token(request->data + at, 1))
 			return 400;
 	}
 	return length < HTTP_METHOD_MAX ? 0 : 501;
