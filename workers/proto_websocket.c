@@ -22,7 +22,8 @@
 
 #define PROTO_WEBSOCKET_TEXT      1u
 #define PROTO_WEBSOCKET_TAG(code) ((uint32_t)(code) << 16)
-#define PROTO_WEBSOCKET_PACK      64 /* bytes of a reply from which on it is packed */
+#define PROTO_WEBSOCKET_PACK      64   /* bytes of a reply from which on it is packed */
+#define PROTO_WEBSOCKET_WORK      4096 /* bytes unpacked that are as much as a message to a turn */
 
 /* What a connection keeps in the middle of a message, and from its first word of an end on. */
 struct proto_websocket {
@@ -113,6 +114,8 @@ proto_websocket_submit_packed(struct conn *conn, const struct ws_found *found)
 		proto_websocket_refuse_rest(conn, WS_CODE_NOT_UTF8);
 	else
 		req_submit(conn, length > 0 ? buf_bytes(&message) : "", length, found->is_text);
+	/* A few bytes may have become very many: others are not to wait for all of them. */
+	conn->busy->taken += (unsigned)(length / PROTO_WEBSOCKET_WORK);
 	buf_free(&message);
 }
 

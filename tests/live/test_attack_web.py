@@ -1,11 +1,13 @@
 """Regressions of defects that attacks over HTTP and WebSocket brought to light."""
 
+import contextlib
 import socket
+import zlib
 
 import harness
 from harness import echo, pool, program, wait_for
 from test_http import read_reply
-from websocket_peer import handshake
+from websocket_peer import BINARY, Socket, handshake, said
 
 GET = b"GET %s HTTP/1.1\r\nHost: a\r\n\r\n"
 
@@ -43,3 +45,23 @@ def test_who_waits_for_others_counts_once(start, folder):
     client = daemon.connect("files")
     client.send((GET % b"/nap?1%20x" + GET % b"/file") * 5)
     assert [read_reply(client)[0] for _ in range(10)] == [200] * 10
+
+
+def test_few_bytes_that_become_many(start):
+    """Who has 26 MB unpacked by a message lets others be served in between."""
+    daemon = start({"a": echo(protocol="websocket", deflate="yes")}, {"workers": 1})
+    packer = zlib.compressobj(9, wbits=-15)
+    packed = (packer.compress(bytes(65536)) + packer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    greedy = Socket(daemon.connect(), fields="Sec-WebSocket-Extensions: permessage-deflate\r\n")
+    other = Socket(daemon.connect())
+    greedy.client.send(said(BINARY, packed, packed=True) * 400)
+    assert other.ask(b"me too") == b"me too"
+    greedy.client.socket.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while greedy.client.more():
+            pass
+    early = len(greedy.client.pending)
+    greedy.client.socket.settimeout(greedy.client.timeout)
+    replies = [greedy.hear() for _ in range(400)]
+    assert {kind for kind, _ in replies} == {(BINARY, 0x40)}
+    assert early < sum(len(payload) for _, payload in replies)
