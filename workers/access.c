@@ -24,7 +24,8 @@
 #include <unistd.h>
 
 #define ACCESS_BUFFER 32768
-#define ACCESS_LINE   1024             /* more than any line has: names and addresses are short */
+#define ACCESS_LINE   1024             /* more than a line has without ACCESS_ASKED_MAX, escaped */
+#define ACCESS_KEY    32               /* more than a key has, with what stands around it */
 #define ACCESS_PAUSE  (100 * CLOCK_MS) /* until a file that took nothing is tried again */
 #define ACCESS_TELL   (10 * CLOCK_SECOND) /* between two words about lost lines */
 
@@ -54,6 +55,9 @@ static const char *const access_outcomes[] = {
     [OUTCOME_TOO_LARGE] = "too-large",
     [OUTCOME_BAD] = "bad",
 };
+
+/* Else a line might be torn on its way through a pipe. */
+_Static_assert(ACCESS_LINE + ESCAPE_JSON_MOST * ACCESS_ASKED_MAX <= PIPE_BUF, "lines are too long");
 
 static LIST_HEAD(, access) access_busy = LIST_HEAD_INITIALIZER(access_busy);
 
@@ -230,26 +234,43 @@ access_times(const struct req *req, double *queue, double *run)
 	*run = access_seconds(granted, ended);
 }
 
-/* Behind the others, where there is one: it is the client's own, of visible ASCII. */
+/* One more value. Text is escaped, and has no blanks of its own. Returns the bytes. */
 static size_t
-access_format_id(char *line, const struct req *req, bool is_json)
+access_format_text(char *line, bool is_json, const char *key, const char *text, size_t length)
 {
-	size_t length = strlen(req->id), used;
+	size_t used = (size_t)snprintf(line, ACCESS_KEY, is_json ? ",\"%s\":\"" : " %s=", key);
 
-	if (!is_json) {
-		memcpy(line, " id=", 4);
-		memcpy(line + 4, req->id, length);
-		return 4 + length;
+	used += is_json ? escape_json(line + used, text, length)
+			: escape_text(line + used, text, length);
+	if (is_json)
+		line[used++] = '"';
+	return used;
+}
+
+/* What HTTP alone has, where it is known. The name is the client's own, of visible ASCII. */
+static size_t
+access_format_web(char *line, const struct req *req, unsigned status, bool is_json)
+{
+	const char *target = req->line != NULL ? strchr(req->line, ' ') : NULL;
+	size_t used = 0;
+
+	if (status != 0)
+		used = (size_t)snprintf(
+		    line, ACCESS_KEY, is_json ? ",\"status\":%u" : " status=%u", status);
+	if (target != NULL) {
+		used += access_format_text(
+		    line + used, is_json, "method", req->line, (size_t)(target - req->line));
+		used += access_format_text(
+		    line + used, is_json, "target", target + 1, strlen(target + 1));
 	}
-	memcpy(line, ",\"id\":\"", 7);
-	used = 7 + escape_json(line + 7, req->id, length);
-	line[used++] = '"';
+	if (req->id != NULL)
+		used += access_format_text(line + used, is_json, "id", req->id, strlen(req->id));
 	return used;
 }
 
 /* The same values in the same order, whatever the format. */
 static size_t
-access_format(char *line, const struct req *req, const char *outcome, size_t out)
+access_format(char *line, const struct req *req, const struct access_end *end)
 {
 	bool is_json = log_get_format() == LOG_FORMAT_JSON;
 	const char *instance = is_json ? "null,\"pid\":null" : "-";
@@ -268,10 +289,9 @@ access_format(char *line, const struct req *req, const char *outcome, size_t out
 	    is_json ? "{\"time\":\"%s\",\"service\":\"%s\",\"client\":\"%s\",\"outcome\":\"%s\","
 		      "\"in\":%zu,\"out\":%zu,\"queue\":%.6f,\"run\":%.6f,\"instance\":%s"
 		    : "%s %s %s %s in=%zu out=%zu queue=%.6f run=%.6f instance=%s",
-	    time, req->service->conf->name, access_name_client(req), outcome, req->length, out,
-	    queue, run, instance);
-	if (req->id != NULL)
-		used += access_format_id(line + used, req, is_json);
+	    time, req->service->conf->name, access_name_client(req), access_outcomes[end->outcome],
+	    req->length, end->out, queue, run, instance);
+	used += access_format_web(line + used, req, end->status, is_json);
 	if (is_json)
 		line[used++] = '}';
 	line[used++] = '\n';
@@ -279,8 +299,10 @@ access_format(char *line, const struct req *req, const char *outcome, size_t out
 }
 
 void
-access_note(struct access *access, const struct req *req, enum outcome outcome, size_t out)
+access_note(struct access *access, const struct req *req, const struct access_end *end)
 {
+	size_t asked = req->line != NULL ? strlen(req->line) : 0;
+	size_t room = ACCESS_LINE + ESCAPE_JSON_MOST * asked;
 	uint64_t now = req->service->worker->now;
 	char *line;
 
@@ -289,14 +311,14 @@ access_note(struct access *access, const struct req *req, enum outcome outcome, 
 	if (!access->busy)
 		LIST_INSERT_HEAD(&access_busy, access, entry);
 	access->busy = true;
-	if (access->used + ACCESS_LINE > ACCESS_BUFFER)
+	if (access->used + room > ACCESS_BUFFER)
 		access_write(access, now);
-	if (access->used + ACCESS_LINE > ACCESS_BUFFER) {
+	if (access->used + room > ACCESS_BUFFER) {
 		access->lost++;
 		return;
 	}
 	line = access->lines + access->used;
-	access->used += access_format(line, req, access_outcomes[outcome], out);
+	access->used += access_format(line, req, end);
 }
 
 /* ---- a new descriptor ---- */

@@ -12,6 +12,8 @@
 
 #include <stddef.h>
 
+#define ACCESS_ASKED_MAX 512 /* bytes that a line has of method and target, not escaped */
+
 struct access;
 struct msg_log;
 struct worker;
@@ -23,11 +25,15 @@ struct access *access_new(const char *service, int fd);
  * "-" when it is gone already. The caller frees it.
  */
 char *access_client(int fd);
-/*
- * A request of the service ended. `outcome` OUTCOME_PENDING means that its client left before;
- * `out` is how many bytes its reply has. What else is told stands in the request.
- */
-void access_note(struct access *access, const struct req *req, enum outcome outcome, size_t out);
+/* How a request ended. */
+struct access_end {
+	enum outcome outcome; /* OUTCOME_PENDING: its client left before */
+	size_t out;           /* bytes of its reply */
+	unsigned status;      /* of that, with HTTP; else 0 */
+};
+
+/* A request of the service ended. What else is told stands in the request. */
+void access_note(struct access *access, const struct req *req, const struct access_end *end);
 /* The master sends a log that it opened anew: an access log or the daemon's. Takes over `fd`. */
 void access_on_log(struct worker *worker, const struct msg_log *msg, int fd);
 /* The end of a turn: what was noted is written. */

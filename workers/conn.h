@@ -51,6 +51,8 @@ struct conn_busy {
 	unsigned under_way;   /* how many they are */
 	unsigned taken;       /* messages, in this turn */
 	unsigned round;       /* of worker->round, when it was scheduled */
+	unsigned status;      /* of HTTP: of the newest reply; 0: none since it was taken up */
+	size_t body;          /* of that reply: bytes */
 	struct deadline write;
 	uint64_t written;       /* bytes, since it is busy */
 	uint64_t write_mark;    /* `written` when all that the write deadline is for was taken */

@@ -37,6 +37,19 @@ http_ask_name(struct http_asked *asked)
 		http_make_id(asked->wish.id);
 }
 
+char *
+http_ask_line(const struct service *service, const struct http_request *request, const char *data)
+{
+	struct http_span target = request->target;
+	size_t room;
+
+	if (service->access == NULL || !request->head_told)
+		return NULL;
+	room = ACCESS_ASKED_MAX - strlen(request->method) - 1;
+	return mem_printf("%s %.*s", request->method,
+	    (int)(target.length < room ? target.length : room), data + target.at);
+}
+
 /* Takes a message up, with what the fields of its request wish for. */
 static struct req *
 http_ask_new(const struct http_asked *asked, const char *bytes, size_t length, uint32_t tag)
@@ -48,6 +61,7 @@ http_ask_new(const struct http_asked *asked, const char *bytes, size_t length, u
 
 	if (wish->id[0] != '\0')
 		req->id = mem_strdup(wish->id);
+	req->line = http_ask_line(asked->service, asked->request, asked->data);
 	if (conf->cors_origins == NULL)
 		return req;
 	http_allow_origin(&fields, conf->cors_origins, wish, asked->data,

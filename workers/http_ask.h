@@ -17,4 +17,11 @@ struct service;
 void http_ask(struct conn *conn, struct service *service, const struct http_request *request,
     const char *data, uint32_t tag);
 
+/*
+ * Method and target for the access log, cut to ACCESS_ASKED_MAX; the caller frees it.
+ * NULL where the service has none, or while the head is not whole.
+ */
+char *http_ask_line(
+    const struct service *service, const struct http_request *request, const char *data);
+
 #endif

@@ -51,6 +51,8 @@ http_say_whole(struct conn *conn, const struct req *req, struct http_reply *repl
 	reply->id = req->id;
 	if (http_say_ends(conn, req))
 		reply->flags |= HTTP_REPLY_CLOSE;
+	conn->busy->status = reply->status;
+	conn->busy->body = reply->flags & HTTP_REPLY_NO_BODY ? 0 : length;
 	http_reply_write(&conn->busy->out, reply, body, length);
 }
 

@@ -82,10 +82,10 @@ proto_http_flags(const struct http_request *request)
 	       (request->prefers_json ? (unsigned)HTTP_REPLY_JSON : 0u);
 }
 
-/* `fields` are more of the reply's. */
+/* `fields` are more of the reply's; takes over `line`, of http_ask_line(). */
 static void
 proto_http_refuse_with(struct conn *conn, struct service *service, unsigned status, unsigned flags,
-    const struct buf *fields)
+    const struct buf *fields, char *line)
 {
 	enum outcome outcome = status == 413   ? OUTCOME_TOO_LARGE
 			       : status == 429 ? OUTCOME_LIMITED
@@ -95,26 +95,31 @@ proto_http_refuse_with(struct conn *conn, struct service *service, unsigned stat
 
 	if (buf_length(fields) > 0)
 		req->note = mem_strndup(buf_bytes(fields), buf_length(fields));
+	req->line = line;
 	req_fail(req, outcome);
 }
 
+/* `data` is the request, as far as it came. */
 static void
-proto_http_refuse_one(struct conn *conn, unsigned status, unsigned flags)
+proto_http_refuse_one(struct conn *conn, const char *data, unsigned status, unsigned flags)
 {
 	struct proto_http *http = conn->busy->state;
 	struct service *service = conn->service;
 	struct buf none = {0};
+	char *line = NULL;
 
-	if (http != NULL && http->service != NULL)
-		service = http->service;
-	proto_http_refuse_with(conn, service, status, flags, &none);
+	if (http != NULL) {
+		service = http->service != NULL ? http->service : service;
+		line = http_ask_line(service, &http->request, data);
+	}
+	proto_http_refuse_with(conn, service, status, flags, &none, line);
 }
 
 /* What comes behind it has no meaning: this reply is the last. */
 static void
-proto_http_refuse_rest(struct conn *conn, unsigned status, unsigned flags)
+proto_http_refuse_rest(struct conn *conn, const char *data, unsigned status, unsigned flags)
 {
-	proto_http_refuse_one(conn, status, flags | HTTP_REPLY_CLOSE);
+	proto_http_refuse_one(conn, data, status, flags | HTTP_REPLY_CLOSE);
 	proto_http_drop(conn);
 	conn_end_input(conn);
 }
@@ -125,7 +130,7 @@ proto_http_refuse_rest(struct conn *conn, unsigned status, unsigned flags)
  * for.
  */
 static void
-proto_http_continue(struct conn *conn, struct proto_http *http)
+proto_http_continue(struct conn *conn, struct proto_http *http, const char *data)
 {
 	if (!http->request.head_told || !http->request.expects || http->continued)
 		return;
@@ -134,7 +139,7 @@ proto_http_continue(struct conn *conn, struct proto_http *http)
 		return;
 	}
 	if (conn->last_look) {
-		proto_http_refuse_rest(conn, 503, proto_http_flags(&http->request));
+		proto_http_refuse_rest(conn, data, 503, proto_http_flags(&http->request));
 		return;
 	}
 	buf_append(&conn->busy->out, HTTP_CONTINUE, strlen(HTTP_CONTINUE));
@@ -170,14 +175,14 @@ proto_http_must_wait(const struct conn *conn, const struct service *service)
 
 /* Its head is whole: whether the one for whom it is takes it. False when it was refused. */
 static bool
-proto_http_admit(struct conn *conn, struct proto_http *http)
+proto_http_admit(struct conn *conn, struct proto_http *http, const char *data)
 {
 	const struct http_request *request = &http->request;
 	bool has_body = request->is_chunked || request->length > 0;
 	unsigned status = 0;
 
 	if (!visit_may_ask(conn)) {
-		proto_http_refuse_rest(conn, 429, proto_http_flags(request));
+		proto_http_refuse_rest(conn, data, 429, proto_http_flags(request));
 		return false;
 	}
 	if (http->service != NULL) {
@@ -188,7 +193,7 @@ proto_http_admit(struct conn *conn, struct proto_http *http)
 	}
 	if (status == 0)
 		return true;
-	proto_http_refuse_rest(conn, status, proto_http_flags(request));
+	proto_http_refuse_rest(conn, data, status, proto_http_flags(request));
 	return false;
 }
 
@@ -216,6 +221,7 @@ proto_http_upgrade(struct conn *conn, struct proto_http *http, const char *data)
 	const struct proto *become = NULL;
 	struct buf fields = {0};
 	unsigned status = proto_http_shake(conn, http, data, &fields, &become);
+	char *line = http_ask_line(service, &http->request, data);
 
 	proto_http_drop(conn);
 	if (status == 101 && !visit_fits(conn, service))
@@ -224,10 +230,12 @@ proto_http_upgrade(struct conn *conn, struct proto_http *http, const char *data)
 		status = 503;
 	if (status == 429 || status == 503)
 		buf_free(&fields); /* those of a 101 */
-	if (status == 101)
+	if (status == 101) {
 		http_reply_switch(&conn->busy->out, HTTP_UPGRADE, &fields);
-	else
-		proto_http_refuse_with(conn, service, status, flags, &fields);
+		free(line);
+	} else {
+		proto_http_refuse_with(conn, service, status, flags, &fields, line);
+	}
 	buf_free(&fields);
 }
 
@@ -245,13 +253,23 @@ proto_http_submit(struct conn *conn, struct proto_http *http, const char *data)
 	ends = !request->keeps_alive;
 
 	if (http->refusal != 0)
-		proto_http_refuse_one(conn, http->refusal, flags);
+		proto_http_refuse_one(conn, data, http->refusal, flags);
 	else if (http->service->conf->protocol != PROTOCOL_HTTP)
 		proto_http_upgrade(conn, http, data);
 	else
 		http_ask(conn, http->service, request, data, HTTP_SAY_TAG(0, flags));
 	if (ends)
 		conn_end_input(conn);
+}
+
+/* It is too large for any service, but whose it is can be told. */
+static void
+proto_http_find_guilty(struct conn *conn, struct proto_http *http, const char *data)
+{
+	unsigned refusal;
+
+	if (http->service == NULL && http->request.head_told)
+		http->service = route_find(conn, &http->request, data, &refusal);
 }
 
 /* Takes one request. Returns the bytes that were used, 0 when it is not whole or must wait. */
@@ -270,17 +288,18 @@ proto_http_take(struct conn *conn, const char *data, size_t length)
 			conn_hold(conn);
 			return 0;
 		}
-		if (!proto_http_admit(conn, http))
+		if (!proto_http_admit(conn, http, data))
 			return length;
 		found = http_feed(request, data, length);
 	}
 	if (found == HTTP_NEEDS_MORE) {
-		proto_http_continue(conn, http);
+		proto_http_continue(conn, http, data);
 		return 0;
 	}
 	if (found == HTTP_IS_BAD) {
-		proto_http_refuse_rest(
-		    conn, request->status, request->head_told ? proto_http_flags(request) : 0);
+		proto_http_find_guilty(conn, http, data);
+		proto_http_refuse_rest(conn, data, request->status,
+		    request->head_told ? proto_http_flags(request) : 0);
 		return length;
 	}
 	used = request->used;
@@ -331,9 +350,8 @@ proto_http_input(struct conn *conn, const char *data, size_t length)
 static void
 proto_http_end(struct conn *conn, const char *data, size_t length)
 {
-	(void)data;
 	(void)length;
-	proto_http_refuse_rest(conn, 400, 0);
+	proto_http_refuse_rest(conn, data, 400, 0);
 }
 
 static uint32_t

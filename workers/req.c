@@ -133,6 +133,7 @@ req_free(struct req *req)
 	free(req->client);
 	free(req->id);
 	free(req->note);
+	free(req->line);
 	if (req_spares >= REQ_SPARE_MAX) {
 		free(req);
 		return;
@@ -199,13 +200,15 @@ req_part(struct req *req, const char *data, size_t length)
 	conn_schedule(conn);
 }
 
-/* It was delivered. */
+/* It was delivered; with HTTP under that status. */
 static void
-req_end(struct req *req, size_t length)
+req_end(struct req *req, size_t length, unsigned status)
 {
+	const struct access_end end = {req->outcome, req->said + length, status};
+
 	req_count(req, req_counter(req->outcome));
 	if (req->service->access != NULL)
-		access_note(req->service->access, req, req->outcome, req->said + length);
+		access_note(req->service->access, req, &end);
 	req_free(req);
 }
 
@@ -218,6 +221,8 @@ req_deliver(struct req *req, const char *data, size_t length)
 
 	TAILQ_REMOVE(&conn->busy->reqs, req, in_conn);
 	conn->busy->under_way--;
+	if (req->said == 0)
+		conn->busy->status = 0;
 	if (req->outcome == OUTCOME_REPLY) {
 		req_say_parts(req);
 		if (!proto->reply(conn, req, data, length))
@@ -227,6 +232,8 @@ req_deliver(struct req *req, const char *data, size_t length)
 		proto->refuse(conn, req, req->outcome);
 		length = req->said == 0 ? strlen(outcome_text(req->outcome)) : 0;
 	}
+	if (req->said == 0 && conn->busy->status != 0)
+		length = conn->busy->body;
 	if (conn_file_is_there(conn)) {
 		/* All others wait behind it. */
 		TAILQ_INSERT_HEAD(&conn->busy->reqs, req, in_conn);
@@ -234,7 +241,7 @@ req_deliver(struct req *req, const char *data, size_t length)
 		req->reply_length = length;
 		return;
 	}
-	req_end(req, length);
+	req_end(req, length, conn->busy->status);
 }
 
 /* Those at the front that are known. */
@@ -260,7 +267,7 @@ req_sent(struct conn *conn)
 
 	TAILQ_REMOVE(&conn->busy->reqs, req, in_conn);
 	conn->busy->under_way--;
-	req_end(req, req->reply_length);
+	req_end(req, req->reply_length, conn->busy->status);
 	req_deliver_all(conn);
 }
 
@@ -319,7 +326,7 @@ req_drop(struct req *req)
 	if (!req->told)
 		req_count(req, COUNTER_withdrawn);
 	if (!req->told && req->service->access != NULL)
-		access_note(req->service->access, req, OUTCOME_PENDING, 0);
+		access_note(req->service->access, req, &(struct access_end){OUTCOME_PENDING, 0, 0});
 	req_free(req);
 }
 

@@ -65,6 +65,7 @@ struct req {
 	char *client;          /* owns; for the access log, once the client has left */
 	char *id;              /* owns; what the client and the access log call it; NULL: nothing */
 	char *note;            /* owns; the protocol's own, as `tag` */
+	char *line;            /* owns; of HTTP, for the access log: method and target */
 	struct deadline limit; /* of the client's own; see req_limit() */
 
 	const struct req_web *web;           /* borrows, during handle(); where that is_web */

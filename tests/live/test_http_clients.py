@@ -125,11 +125,30 @@ def test_access_log(start, folder):
          "--next", "-d", "x" * 2000, "-H", "X-Request-Id: four", here)
     wait_for(lambda: log.exists() and log.read_text().count("\n") == 4, "four lines")
     client = r"\d{4}-\S+ \S+ a 127\.0\.0\.1:\d+ "
-    times = r"queue=0\.0\d+ run=0\.0\d+ instance=- "
+    times = r"queue=0\.0\d+ run=0\.0\d+ instance=- status="
     for line, wanted in zip(log.read_text().splitlines(), [
-            f"reply in=5 out=5 {times}id=one", f"reply in=7 out=7 {times}id=two",
-            f"reply in=1 out=1 {times}id=three", rf"too-large in=0 out=\d+ {times[:-1]}"]):
+            rf"reply in=5 out=5 {times}200 method=GET target=/\?12345 id=one",
+            f"reply in=7 out=7 {times}200 method=POST target=/ id=two",
+            rf"reply in=1 out=0 {times}200 method=HEAD target=/\?1 id=three",
+            f"too-large in=0 out=17 {times}413 method=POST target=/"]):
         assert re.fullmatch(client + wanted, line), line
+
+
+def test_access_log_of_several_services(start, folder):
+    """Each request is noted for the service that it was for, a target of any length and bytes."""
+    log = folder / "access"
+    daemon = start({"front": web(access_log=log),
+                    "page": web(path="/page", handler="static", root=folder, access_log=log),
+                    "api": pool("cat", protocol="http", path="/api", access_log=log)}, {"log_format": "json"})
+    here = url(daemon.address())
+    curl(here + "none", "--next", here + "page/none", "--next", "-d", "a\nb", here + "api",
+         "--next", "-d", "x" * 100000, here + "api", "--next", here + 'page/"' + "y" * 5000)
+    wait_for(lambda: log.exists() and log.read_text().count("\n") == 5, "five lines")
+    keys = ["service", "outcome", "out", "status", "method", "target"]
+    assert [[line[key] for key in keys] for line in map(json.loads, log.open())] == [
+        ["front", "reply", 0, 200, "GET", "/none"], ["page", "reply", 9, 404, "GET", "/page/none"],
+        ["api", "bad", 11, 400, "POST", "/api"], ["api", "too-large", 17, 413, "POST", "/api"],
+        ["page", "bad", 12, 414, "GET", '/page/"' + "y" * 501]]
 
 
 # ---- wget ----
