@@ -37,6 +37,8 @@ static const struct reply_field status_service[] = {
     {"protocol", REPLY_TEXT, NULL},
     {"handler", REPLY_TEXT, NULL},
     {"listen", REPLY_TEXTS, NULL},
+    {"path", REPLY_TEXT_OR_NULL, NULL},
+    {"host", REPLY_TEXT_OR_NULL, NULL},
     {"command", REPLY_TEXT_OR_NULL, NULL},
     {"state", REPLY_TEXT, NULL},
     {"backoff", REPLY_SECONDS, NULL},

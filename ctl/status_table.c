@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* "backing off" says until when. */
 static char *
@@ -27,13 +28,21 @@ status_table_state(const json_t *service)
 	return mem_printf("%s %s", state, text_duration(backoff, time));
 }
 
-static const char *
+/* Behind HTTP services share addresses: "127.0.0.1:80/api (shop.example)". The caller frees it. */
+static char *
 status_table_address(const json_t *service, size_t index)
 {
 	const char *listen =
 	    json_string_value(json_array_get(json_object_get(service, "listen"), index));
+	const char *path = reply_text(service, "path", "/");
+	const char *host = reply_text(service, "host", NULL);
 
-	return listen != NULL ? listen : "-";
+	if (listen == NULL)
+		return mem_strdup("-");
+	if (strcmp(path, "/") == 0)
+		path = "";
+	return host == NULL ? mem_printf("%s%s", listen, path)
+			    : mem_printf("%s%s (%s)", listen, path, host);
 }
 
 /* A row, or rows, for each of the objects. */
@@ -57,20 +66,22 @@ status_table_add_service(struct table *table, const json_t *service)
 {
 	size_t listens = json_array_size(json_object_get(service, "listen"));
 	char number[REPLY_NUMBER_MAX];
-	char *state = status_table_state(service);
+	char *state = status_table_state(service), *address = status_table_address(service, 0);
 
 	table_cell(table, "%s", reply_text(service, "name", ""));
 	table_cell(table, "%s", reply_text(service, "protocol", ""));
 	table_cell(table, "%s", reply_text(service, "handler", ""));
-	table_cell(table, "%s", status_table_address(service, 0));
+	table_cell(table, "%s", address);
 	table_cell(table, "%s", reply_count_text(service, "connections", number));
 	table_cell(table, "%s", reply_count_text(service, "waiting", number));
 	table_cell(table, "%s", state);
 	free(state);
+	free(address);
 	for (size_t i = 1; i < listens; i++) {
+		address = status_table_address(service, i);
 		for (unsigned column = 0; column < 7; column++)
-			table_cell(
-			    table, "%s", column == 3 ? status_table_address(service, i) : "");
+			table_cell(table, "%s", column == 3 ? address : "");
+		free(address);
 	}
 }
 

@@ -93,7 +93,7 @@ listen_one(
 	return -1;
 }
 
-/* Logs the address, as it is given to a browser where one can go there. */
+/* Logs the address, as it is given to a browser where one can go there, and the hosts. */
 static void
 listen_tell(const struct conf_service *service, const struct addr *addr, const char *more)
 {
@@ -101,8 +101,9 @@ listen_tell(const struct conf_service *service, const struct addr *addr, const c
 	const char *scheme = service->protocol == PROTOCOL_HTTP ? "http://" : "ws://";
 	char text[ADDR_TEXT_MAX];
 
-	log_info("service %s: listening on %s%s%s%s", service->name, is_url ? scheme : "",
-	    addr_format(addr, text), is_url ? service->path : "", more);
+	log_info("service %s: listening on %s%s%s%s%s%s", service->name, is_url ? scheme : "",
+	    addr_format(addr, text), is_url ? service->path : "",
+	    service->host != NULL ? " for " : "", service->host != NULL ? service->host : "", more);
 }
 
 static struct listen_socket *

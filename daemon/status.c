@@ -100,6 +100,7 @@ status_service(const struct master *master, unsigned index, uint64_t now)
 {
 	const struct service *service = master->current->services[index];
 	const struct conf_service *conf = service->conf;
+	bool is_http = protocol_is_http(conf->protocol);
 	struct pool_figures figures = {0};
 	json_t *object = json_object();
 
@@ -109,6 +110,8 @@ status_service(const struct master *master, unsigned index, uint64_t now)
 	json_object_set_new(object, "protocol", json_string(protocol_name(conf->protocol)));
 	json_object_set_new(object, "handler", json_string(handler_name(conf->handler)));
 	json_object_set_new(object, "listen", status_addresses(master, index));
+	json_object_set_new(object, "path", status_text(is_http ? conf->path : NULL));
+	json_object_set_new(object, "host", status_text(is_http ? conf->host : NULL));
 	json_object_set_new(object, "command", status_text(conf->command));
 	json_object_set_new(object, "state", json_string(status_service_state(service)));
 	json_object_set_new(object, "backoff", status_seconds(now, service->loop.not_before));

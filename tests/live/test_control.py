@@ -19,7 +19,7 @@ from harness import echo, pool, program, wait_for
 from swarm import Swarm
 
 SERVICE_KEYS = {
-    "name", "protocol", "handler", "listen", "command", "state", "backoff", "connections",
+    "name", "protocol", "handler", "listen", "path", "host", "command", "state", "backoff", "connections",
     "max_connections", "waiting", "queue", "grants", "refused", "violations", "rebuilds",
     "counters", "instances"}
 INSTANCE_KEYS = {"slot", "incarnation", "pid", "state", "age", "served", "starts", "last_exit",

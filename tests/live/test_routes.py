@@ -1,5 +1,6 @@
 """Several services of HTTP behind one address: who is asked, whose limits hold, what a reload may change."""
 
+from ctl_help import Ctl
 from harness import echo, pool, program, wait_for
 from test_http import exchange, post, read_reply
 
@@ -36,6 +37,19 @@ def test_one_address_has_several_services(start):
     assert counters["front"]["requests"] == 3 and counters["api"]["requests"] == 4
     assert counters["named"]["requests"] == 4 and counters["named"]["too_large"] == 1
     assert counters["front"]["accepted"] == 1 and counters["api"]["accepted"] == 0
+
+
+def test_tables_and_log_say_which_requests_are_whose(start):
+    daemon = start({"front": web(), "api": web("/api", host="a.x"), "line": echo()})
+    address = "%s:%d" % daemon.address("front")
+    table = Ctl("services", "--socket", daemon.control_path).out
+    rows = {row.split()[0]: row for row in table.splitlines()}
+    assert f" {address}  " in rows["front"]
+    assert f" {address}/api (a.x)  " in rows["api"]
+    assert [(daemon.service(name)["path"], daemon.service(name)["host"])
+            for name in ("front", "api", "line")] == [
+                ("/", None), ("/api", "a.x"), (None, None)]
+    assert f"listening on http://{address}/api for a.x, with" in daemon.log()
 
 
 def test_nobody_is_404(start):
