@@ -2,6 +2,7 @@
  * program: any stdin/stdout program in a warm pool. This is the handler's face: a request comes in,
  * its client leaves, its time is up. Who is served when is decided in program.c.
  */
+#include "common/log.h"
 #include "common/mem.h"
 #include "workers/handler.h"
 #include "workers/program.h"
@@ -80,13 +81,26 @@ handler_program_start(struct service *service)
 		pool_attach(program->pool, worker->start->id, &hooks);
 }
 
+/* The client is told that it was bad; what is to be done about it is for the operator, once. */
+static void
+handler_program_hint(struct program *program)
+{
+	if (!program->hinted)
+		log_warnx("service %s: messages with a newline in them are refused: framing = line "
+			  "cannot carry them, framing = frame can (see docs/programs.md)",
+		    program->service->conf->name);
+	program->hinted = true;
+}
+
 static void
 handler_program_handle(struct req *req)
 {
-	if (codec_can_carry(req->service->conf->framing, req->data, req->length))
+	if (codec_can_carry(req->service->conf->framing, req->data, req->length)) {
 		program_enter(req->service->program, req);
-	else
-		req_fail(req, OUTCOME_BAD);
+		return;
+	}
+	handler_program_hint(req->service->program);
+	req_fail(req, OUTCOME_BAD);
 }
 
 static void

@@ -33,6 +33,7 @@ struct program {
 	STAILQ_ENTRY(program) due;    /* of program_ahead.c */
 	TAILQ_ENTRY(program) in_line; /* of program.c; while something waits */
 	bool is_due;
+	bool hinted;                         /* it was told that lines cannot carry every message */
 	struct deadline_line queue, running; /* of requests that wait; of links that are asked */
 };
 

@@ -255,3 +255,12 @@ def test_run(launch):
     url = daemon.log_lines(r"service run: listening on (http://127\.0\.0\.1:\d+/)$")[0].split()[-1]
     with urllib.request.urlopen(url, b"ping", timeout=10 * harness.SCALE) as reply:
         assert reply.status == 200 and reply.read() == b"PING"
+
+
+def test_the_log_says_once_why_newlines_are_bad(start):
+    daemon = start({"a": pool(program("upper.py"), protocol="http")}, {"workers": 1})
+    client = daemon.connect()
+    for _ in range(3):
+        assert exchange(client, post(b"a\nb"))[0] == 400
+    assert exchange(client, post(b"ab"))[2] == b"AB", "it goes on"
+    assert daemon.log().count("service a: messages with a newline in them are refused") == 1
