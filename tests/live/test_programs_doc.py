@@ -1,4 +1,4 @@
-"""What docs/programs.md and README.md show is true: their programs, their commands, their replies.
+"""What the README and the pages for writers of programs show is true: their programs, their commands, their replies.
 
 A fenced block with a file name is a file. A block `console` has commands behind `$ ` and below them
 what they print; one that starts hostlerd is a test, and the blocks without hostlerd below it, if
@@ -20,7 +20,8 @@ import harness
 import websocket_peer
 
 SOURCE = pathlib.Path(__file__).resolve().parent.parent.parent
-PAGES = {name: (SOURCE / name).read_text() for name in ("docs/programs.md", "README.md")}
+PAGES = {name: (SOURCE / name).read_text()
+         for name in ("docs/programs.md", "docs/http.md", "docs/http-json.md", "README.md")}
 PROGRAMS_PAGE = PAGES["docs/programs.md"]
 
 FENCE = re.compile(r"^```([^\n`]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -71,7 +72,7 @@ EXAMPLES = examples()
 
 def name_of(example):
     page, _, _, arguments, _ = example
-    place = "readme" if page == "README.md" else "programs"
+    place = pathlib.Path(page).stem.lower()
     return place + ":" + " ".join(arguments[3:])
 
 
