@@ -280,6 +280,10 @@ conf_build_choice(
 	for (unsigned i = 0; option->choices[i] != NULL; i++) {
 		if (strcmp(option->choices[i], text) == 0) {
 			memcpy(conf_value(build->conf, section, option), &i, sizeof(i));
+			if (option_lacks(option, i) != NULL)
+				conf_build_refuse(build, section, option,
+				    "'%s': this hostlerd was built without %s", text,
+				    option_lacks(option, i));
 			return;
 		}
 	}

@@ -148,7 +148,7 @@ conf_restore_choice(const struct option *option, const json_t *value, unsigned *
 		if (strcmp(option->choices[i], word) != 0)
 			continue;
 		memcpy(to, &i, sizeof(i));
-		return true;
+		return option_lacks(option, i) == NULL;
 	}
 	return false;
 }

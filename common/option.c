@@ -37,14 +37,14 @@
 #define INHERITED .otherwise = "what hostlerd itself was given"
 
 static const char *const option_protocols[] = {
-#define X(constant, name, help) #name,
+#define X(constant, name, in, help) #name,
     PROTOCOLS(X)
 #undef X
 	NULL,
 };
 
 static const char *const option_handlers[] = {
-#define X(constant, name, protocols, help) #name,
+#define X(constant, name, in, protocols, help) #name,
     HANDLERS(X)
 #undef X
 	NULL,
@@ -181,8 +181,9 @@ static const struct option option_table[] = {
 		"user (mode 0666) who may reach its folder."},
     {SERVICE("backlog", backlog), COUNT(1, 65535), .fallback = "4096", .flags = OPTION_LIMIT,
 	.help = "Connections that may wait in the kernel to be accepted."},
-    {SERVICE("protocol", protocol), CHOICE(option_protocols), .flags = OPTION_REQUIRED,
-	.example = "line", .help = "How bytes of a client become requests."},
+    {SERVICE("protocol", protocol), CHOICE(option_protocols), .lacks = protocol_lacks,
+	.flags = OPTION_REQUIRED, .example = "line",
+	.help = "How bytes of a client become requests."},
     {SERVICE("ids", ids), CHOICE(option_answers), .fallback = "no",
 	.help = "With yes, for protocol frame alone: each request carries an id of four bytes in "
 		"front of its payload, each reply the same id and a byte of status, and replies "
@@ -235,8 +236,8 @@ static const struct option option_table[] = {
 	.flags = OPTION_HTTP | OPTION_WEBSOCKET | OPTION_LIMIT, .fallback = "32K",
 	.help = "Bytes of a request's first line and header fields; beyond them 431. There may "
 		"be a hundred fields."},
-    {SERVICE("handler", handler), CHOICE(option_handlers), .flags = OPTION_REQUIRED,
-	.example = "program", .help = "Who answers the requests."},
+    {SERVICE("handler", handler), CHOICE(option_handlers), .lacks = handler_lacks,
+	.flags = OPTION_REQUIRED, .example = "program", .help = "Who answers the requests."},
     {SERVICE("command", command), TEXT, .flags = OPTION_PROGRAM | OPTION_SHAPES,
 	.example = "sed -u 's/^/hello, /'", .otherwise = "required with handler = program",
 	.help = "The program and its arguments, in words that may be quoted; there is no shell. A "
@@ -440,6 +441,12 @@ option_is_for(const struct option *option, enum protocol_kind protocol, enum han
 	return only == 0 || (handler == HANDLER_PROGRAM && (only & OPTION_PROGRAM)) ||
 	       (handler == HANDLER_COLLECT && (only & OPTION_COLLECT)) ||
 	       (handler == HANDLER_STATIC && (only & OPTION_STATIC));
+}
+
+const char *
+option_lacks(const struct option *option, unsigned choice)
+{
+	return option->lacks != NULL ? option->lacks(choice) : NULL;
 }
 
 unsigned

@@ -50,10 +50,11 @@ struct option {
 	const char *fallback; /* the default as text; NULL: none */
 	uint64_t min, max;
 	unsigned flags;
-	const char *const *choices; /* of OPTION_CHOICE; NULL-terminated */
-	const char *example;        /* a value, where there is no default */
-	const char *otherwise;      /* what holds without a value, where there is no default */
-	const char *help;           /* one sentence or two */
+	const char *const *choices;            /* of OPTION_CHOICE; NULL-terminated */
+	const char *(*lacks)(unsigned choice); /* see option_lacks(); NULL: never anything */
+	const char *example;                   /* a value, where there is no default */
+	const char *otherwise; /* what holds without a value, where there is no default */
+	const char *help;      /* one sentence or two */
 };
 
 unsigned option_count(void);
@@ -66,13 +67,15 @@ const struct option *option_find(enum option_scope scope, const char *key);
 const char *option_suggest(enum option_scope scope, const char *key);
 /* Whether `text` is near enough to `word` to be a slip of it; case and - _ do not count. */
 bool option_is_near(const char *text, const char *word);
-/* As option_suggest(), among the choices of an option that has some. */
+/* As option_suggest(), among the choices of an option that this build has. */
 const char *option_suggest_choice(const struct option *option, const char *text);
 /* The largest number on this machine: for `workers` it depends on the CPUs. */
 uint64_t option_max(const struct option *option);
 /* Whether the option means anything to services with this handler. */
 bool option_is_for(
     const struct option *option, enum protocol_kind protocol, enum handler_kind handler);
+/* What this build lacks for a choice of OPTION_CHOICE, a word for people; NULL: nothing. */
+const char *option_lacks(const struct option *option, unsigned choice);
 /* CPUs that are online, at least 1. */
 unsigned option_cpus(void);
 

@@ -30,12 +30,17 @@ static const char *
 option_expects_choice(const struct option *option, char text[OPTION_EXPECTS_MAX])
 {
 	size_t length = (size_t)snprintf(text, OPTION_EXPECTS_MAX, "expects ");
+	const char *link = "";
+	unsigned last = 0;
 
-	for (const char *const *name = option->choices; *name != NULL; name++) {
-		const char *link = name == option->choices ? "" : name[1] == NULL ? " or " : ", ";
-
-		length += (size_t)snprintf(
-		    text + length, OPTION_EXPECTS_MAX - length, "%s%s", link, *name);
+	for (unsigned i = 0; option->choices[i] != NULL; i++)
+		last = option_lacks(option, i) == NULL ? i : last;
+	for (unsigned i = 0; i <= last; i++) {
+		if (option_lacks(option, i) != NULL)
+			continue;
+		length += (size_t)snprintf(text + length, OPTION_EXPECTS_MAX - length, "%s%s",
+		    i == last && i > 0 ? " or " : link, option->choices[i]);
+		link = ", ";
 	}
 	return text;
 }

@@ -162,11 +162,15 @@ option_suggest_choice(const struct option *option, const char *text)
 {
 	const char *cousin = option_cousin(text), *near = NULL;
 
-	for (const char *const *choice = option->choices; *choice != NULL; choice++) {
-		if (cousin != NULL && strcmp(cousin, *choice) == 0)
+	for (unsigned i = 0; option->choices[i] != NULL; i++) {
+		const char *choice = option->choices[i];
+
+		if (option_lacks(option, i) != NULL)
+			continue;
+		if (cousin != NULL && strcmp(cousin, choice) == 0)
 			return cousin;
-		if (near == NULL && option_is_near(text, *choice))
-			near = *choice;
+		if (near == NULL && option_is_near(text, choice))
+			near = choice;
 	}
 	return near;
 }

@@ -381,7 +381,8 @@ load_ask_greet(struct load_ask *ask, uint64_t deadline)
 	struct buf out = {0};
 	enum load_asked how;
 
-	load_handshake_make(&out, &ask->options->address, path, accept);
+	load_handshake_make(
+	    &out, ask->options->protocol->answer, &ask->options->address, path, accept);
 	reading.http.accept = accept;
 	how = load_ask_send(ask, &out, deadline);
 	buf_free(&out);

@@ -38,8 +38,8 @@ load_handshake_random(char *to, size_t length)
 }
 
 void
-load_handshake_make(
-    struct buf *out, const struct addr *address, const char *path, char accept[WEBSOCKET_ACCEPT])
+load_handshake_make(struct buf *out, websocket_answer *answer, const struct addr *address,
+    const char *path, char accept[WEBSOCKET_ACCEPT])
 {
 	char bytes[WEBSOCKET_KEY], key[WEBSOCKET_KEY_TEXT], host[ADDR_TEXT_MAX] = "localhost";
 	char head[ADDR_TEXT_MAX + 256];
@@ -47,7 +47,7 @@ load_handshake_make(
 
 	load_handshake_random(bytes, sizeof(bytes));
 	base64_encode(key, bytes, sizeof(bytes));
-	websocket_accept(key, accept);
+	answer(key, accept);
 	if (!addr_is_unix(address))
 		addr_format(address, host);
 	length = snprintf(head, sizeof(head),

@@ -10,9 +10,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-/* Appends the request for a WebSocket, with a new key; `accept` becomes what has to come back. */
-void load_handshake_make(
-    struct buf *out, const struct addr *address, const char *path, char accept[WEBSOCKET_ACCEPT]);
+/*
+ * Appends the request for a WebSocket, with a new key; `accept` becomes what has to come back,
+ * which `answer` knows.
+ */
+void load_handshake_make(struct buf *out, websocket_answer *answer, const struct addr *address,
+    const char *path, char accept[WEBSOCKET_ACCEPT]);
 /* Appends one masked frame: a whole message or a control frame. */
 void load_handshake_frame(
     struct buf *out, enum websocket_opcode opcode, const char *data, size_t length);

@@ -6,6 +6,7 @@
 #include "ctl/load_options.h"
 
 #include "common/clock.h"
+#include "common/kinds.h"
 #include "common/unit.h"
 #include "ctl/load_message.h"
 #include "ctl/load_url.h"
@@ -27,7 +28,7 @@ static const struct load_protocol load_protocols[] = {
     {.name = "line", .codec = CODEC_LINE},
     {.name = "frame", .codec = CODEC_FRAME},
     {.name = "http", .http = true},
-    {.name = "websocket", .websocket = true},
+    {.name = "websocket", .websocket = true, IN_WEBSOCKET(.answer = websocket_accept)},
     {.name = "stream", .stream = true},
 };
 
@@ -160,10 +161,12 @@ bool
 load_options_set_protocol(const char *text, const struct load_protocol **protocol)
 {
 	for (size_t i = 0; i < sizeof(load_protocols) / sizeof(load_protocols[0]); i++) {
-		if (strcmp(load_protocols[i].name, text) == 0) {
-			*protocol = &load_protocols[i];
-			return true;
-		}
+		if (strcmp(load_protocols[i].name, text) != 0)
+			continue;
+		*protocol = &load_protocols[i];
+		return !(*protocol)->websocket || (*protocol)->answer != NULL ||
+		       load_options_wrong(
+			   "--protocol %s: this hostler-load was built without WebSocket", text);
 	}
 	return load_options_wrong(
 	    "--protocol %s: expected line, frame, stream, http or websocket", text);

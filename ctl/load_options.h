@@ -4,6 +4,7 @@
 
 #include "common/addr.h"
 #include "common/codec.h"
+#include "ctl/websocket.h"
 
 #include <stdbool.h>
 #include <stddef.h>
@@ -15,7 +16,8 @@ struct load_protocol {
 	enum codec codec; /* unless one of these is true */
 	bool http;
 	bool websocket;
-	bool stream; /* no framing at all */
+	websocket_answer *answer; /* of a server to the handshake; with websocket alone */
+	bool stream;              /* no framing at all */
 };
 
 /* What is right. */

@@ -30,7 +30,8 @@ load_session_greet(struct load_conn *conn)
 	struct buf out = {0};
 
 	conn->state = LOAD_CONN_GREETING;
-	load_handshake_make(&out, &options->address, options->path, conn->reading.accept);
+	load_handshake_make(&out, options->protocol->answer, &options->address, options->path,
+	    conn->reading.accept);
 	load_session_put(conn, &out);
 }
 

@@ -40,8 +40,9 @@ enum websocket_code {
 #define WEBSOCKET_HEAD_MAX    10  /* bytes of a frame's head without its mask */
 #define WEBSOCKET_CONTROL_MAX 125 /* bytes that a control frame carries */
 
-/* The answer to a key; no NUL is added. */
-void websocket_accept(const char key[WEBSOCKET_KEY_TEXT], char accept[WEBSOCKET_ACCEPT]);
+/* The answer to a key; no NUL is added. The one part that a build without WebSocket lacks. */
+typedef void websocket_answer(const char key[WEBSOCKET_KEY_TEXT], char accept[WEBSOCKET_ACCEPT]);
+websocket_answer websocket_accept;
 
 /* Bytes of the head of a frame that carries so many, without its mask. */
 size_t websocket_head_length(size_t payload);

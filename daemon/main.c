@@ -70,11 +70,20 @@ main_print_usage(FILE *out)
 	    out);
 }
 
+/* The words of a build are those of the configuration. */
 static void
 main_print_version(void)
 {
-	printf("hostlerd %s (libevent %s, jansson %s, compiler %s)\n", PACKAGE_VERSION,
+	printf("hostlerd %s (libevent %s, jansson %s, compiler %s)\nprotocols:", PACKAGE_VERSION,
 	    event_get_version(), jansson_version_str(), __VERSION__);
+	for (enum protocol_kind kind = 0; kind < PROTOCOL_COUNT; kind++)
+		if (protocol_lacks(kind) == NULL)
+			printf(" %s", protocol_name(kind));
+	fputs("\nhandlers:", stdout);
+	for (enum handler_kind kind = 0; kind < HANDLER_COUNT; kind++)
+		if (handler_lacks(kind) == NULL)
+			printf(" %s", handler_name(kind));
+	fputs("\n", stdout);
 }
 
 /* A closed standard descriptor would be given to the next socket that is opened. */

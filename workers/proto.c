@@ -7,38 +7,38 @@
 
 #include <string.h>
 
-#define X(constant, name, help) extern const struct proto proto_##name;
+#define X(constant, name, in, help) in(extern const struct proto proto_##name;)
 PROTOCOLS(X)
 #undef X
 extern const struct proto proto_frame_ids, proto_line_several;
 
+static const struct proto *const proto_table[PROTOCOL_COUNT] = {
+#define X(constant, name, in, help) in([PROTOCOL_##constant] = &proto_##name, )
+    PROTOCOLS(X)
+#undef X
+};
+
 const struct proto *
 proto_find(const struct conf_service *conf)
 {
-	static const struct proto *const table[] = {
-#define X(constant, name, help) &proto_##name,
-	    PROTOCOLS(X)
-#undef X
-	};
-
 	/* What comes first is its handshake. */
 	if (conf->protocol == PROTOCOL_WEBSOCKET)
-		return &proto_http;
+		return proto_table[PROTOCOL_HTTP];
 	if (conf->protocol == PROTOCOL_FRAME && conf->ids)
 		return &proto_frame_ids;
 	if (conf->protocol == PROTOCOL_LINE && conf->reply_end != NULL)
 		return &proto_line_several;
-	return table[conf->protocol];
+	return proto_table[conf->protocol];
 }
 
 const struct proto *
 proto_named(const struct conf_service *conf, const char *name)
 {
-	const struct proto *proto = proto_find(conf);
+	const struct proto *first = proto_find(conf), *own = proto_table[conf->protocol];
 
-	if (strcmp(proto->name, name) == 0)
-		return proto;
-	return conf->protocol == PROTOCOL_WEBSOCKET ? proto_websocket_named(name) : NULL;
+	if (strcmp(first->name, name) == 0)
+		return first;
+	return own->named != NULL ? own->named(name) : NULL;
 }
 
 void

@@ -33,6 +33,8 @@ struct proto {
 	 */
 	unsigned (*upgrade)(const struct conf_service *conf, const struct http_request *request,
 	    const char *data, struct buf *fields, const struct proto **become);
+	/* The variant of that name of what connections become; NULL for none. NULL as upgrade. */
+	const struct proto *(*named)(const char *name);
 	/* The client will send no more; this is what is left and no whole message. */
 	void (*end)(struct conn *conn, const char *data, size_t length);
 	/* Writes a reply. False when it cannot be carried; then nothing was written. */
@@ -73,9 +75,6 @@ struct proto {
 	bool (*thaw)(struct conn *conn, const char *state, size_t length);
 	uint32_t version;
 };
-
-/* The variant of websocket of that name; NULL for none. */
-const struct proto *proto_websocket_named(const char *name);
 
 /* The protocol of a service, in the variant that its other options ask for. */
 const struct proto *proto_find(const struct conf_service *conf);

@@ -305,16 +305,18 @@ proto_websocket_thaw(struct conn *conn, const char *from, size_t length)
 
 /* ---- variants ---- */
 
+static const struct proto *proto_websocket_named(const char *name);
 static unsigned proto_websocket_upgrade(const struct conf_service *conf,
     const struct http_request *request, const char *data, struct buf *fields,
     const struct proto **become);
 
 #define PROTO_WEBSOCKET                                                                            \
 	.input = proto_websocket_input, .upgrade = proto_websocket_upgrade,                        \
-	.end = proto_websocket_end, .reply = proto_websocket_reply, .blames = true,                \
-	.refuse = proto_websocket_refuse, .bye = proto_websocket_bye,                              \
-	.ping = proto_websocket_ping, .peek = proto_websocket_peek, .drop = proto_websocket_drop,  \
-	.freeze = proto_websocket_freeze, .thaw = proto_websocket_thaw, .version = WS_VERSION
+	.named = proto_websocket_named, .end = proto_websocket_end,                                \
+	.reply = proto_websocket_reply, .blames = true, .refuse = proto_websocket_refuse,          \
+	.bye = proto_websocket_bye, .ping = proto_websocket_ping, .peek = proto_websocket_peek,    \
+	.drop = proto_websocket_drop, .freeze = proto_websocket_freeze,                            \
+	.thaw = proto_websocket_thaw, .version = WS_VERSION
 
 const struct proto proto_websocket = {.name = "websocket", PROTO_WEBSOCKET};
 
@@ -352,7 +354,7 @@ proto_websocket_upgrade(const struct conf_service *conf, const struct http_reque
 	return status;
 }
 
-const struct proto *
+static const struct proto *
 proto_websocket_named(const char *name)
 {
 	if (strcmp(proto_websocket.name, name) == 0)

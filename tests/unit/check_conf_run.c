@@ -112,7 +112,11 @@ END_TEST
 
 START_TEST(test_http)
 {
-	struct conf *conf = check_run_good(RUN("--http", "127.0.0.1:81", "--", "sh"));
+	struct conf *conf;
+
+	if (help_lacks(PROTOCOL_HTTP))
+		return;
+	conf = check_run_good(RUN("--http", "127.0.0.1:81", "--", "sh"));
 	const struct conf_service *service = &conf->services[0];
 
 	ck_assert_int_eq(service->protocol, PROTOCOL_HTTP);
@@ -138,7 +142,11 @@ END_TEST
 
 START_TEST(test_websocket)
 {
-	struct conf *conf = check_run_good(RUN("--websocket", "81", "--", "sh"));
+	struct conf *conf;
+
+	if (help_lacks(PROTOCOL_WEBSOCKET))
+		return;
+	conf = check_run_good(RUN("--websocket", "81", "--", "sh"));
 
 	ck_assert_int_eq(conf->services[0].protocol, PROTOCOL_WEBSOCKET);
 	ck_assert_int_eq(conf->services[0].handler, HANDLER_PROGRAM);
@@ -158,6 +166,8 @@ END_TEST
 
 START_TEST(test_http_bad)
 {
+	if (help_lacks(PROTOCOL_HTTP))
+		return;
 	check_run_bad(
 	    RUN("--http"), "--http: there is no value: expects one, such as 127.0.0.1:10001\n");
 	check_run_bad(RUN("--http", "--", "sh"),
@@ -340,6 +350,11 @@ START_TEST(test_round_ranges)
 		const struct option *option = option_at(i);
 
 		if (option->type == OPTION_TEXT || option->type == OPTION_CHOICE)
+			continue;
+		if ((option->flags & OPTION_HTTP) && help_lacks(PROTOCOL_HTTP))
+			continue;
+		if (!(option->flags & OPTION_HTTP) && (option->flags & OPTION_WEBSOCKET) &&
+		    help_lacks(PROTOCOL_WEBSOCKET))
 			continue;
 		check_run_number(option, option->min);
 		check_run_number(option, option_max(option));

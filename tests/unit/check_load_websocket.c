@@ -355,7 +355,7 @@ START_TEST(asked)
 	websocket_accept("dGhlIHNhbXBsZSBub25jZQ==", accept);
 	ck_assert_mem_eq(accept, ACCEPT, WEBSOCKET_ACCEPT);
 	ck_assert(addr_parse(&address, "[::1]:81", why, sizeof(why)));
-	load_handshake_make(&out, &address, "/a?b", accept);
+	load_handshake_make(&out, websocket_accept, &address, "/a?b", accept);
 	snprintf(text, sizeof(text), "%.*s", (int)buf_length(&out), buf_bytes(&out));
 	ck_assert_ptr_eq(
 	    strstr(text, "GET /a?b HTTP/1.1\r\nHost: [::1]:81\r\nUpgrade: websocket\r\n"
@@ -366,7 +366,7 @@ START_TEST(asked)
 	ck_assert_str_eq(strstr(text, "Key: ") + 5 + WEBSOCKET_KEY_TEXT,
 	    "\r\nSec-WebSocket-Version: 13\r\n\r\n");
 	buf_free(&out);
-	load_handshake_make(&out, &address, "/a?b", again);
+	load_handshake_make(&out, websocket_accept, &address, "/a?b", again);
 	ck_assert_mem_ne(accept, again, WEBSOCKET_ACCEPT);
 	buf_free(&out);
 }
