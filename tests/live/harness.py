@@ -44,6 +44,41 @@ BACKEND = os.environ.get("HOSTLER_BACKEND", "auto")
 SCALE = float(os.environ.get("HOSTLER_TIMEOUT_SCALE", "3" if SANITIZED else "1"))
 
 
+def left_out():
+    """The protocols and handlers that this build is without (configure --disable-http)."""
+    try:
+        told = subprocess.run([HOSTLERD, "-V"], capture_output=True, text=True, timeout=10 * SCALE)
+    except OSError:
+        return []
+    built = dict(line.split(": ", 1) for line in told.stdout.splitlines() if ": " in line)
+    return [f"{key} = {name}" for key, names in (("protocol", ["http", "websocket"]),
+                                                 ("handler", ["static", "status"]))
+            for name in names if name not in built[f"{key}s"].split()]
+
+
+LEFT_OUT = left_out()
+
+
+def need(*texts):
+    """Skips the test if one of the texts, of a configuration or a command line, asks for what this
+    build is without."""
+    for text in texts:
+        for left in LEFT_OUT:
+            key, name = left.split(" = ")
+            if re.search(rf"^{key}\s*=\s*{name}\b|^--({name}|{key}[= ]{name})\b", text, re.MULTILINE):
+                pytest.skip(f"this hostlerd was built without {left}")
+
+
+def need_of(arguments):
+    """need() for the arguments of hostlerd: what they say, and the file that they name."""
+    words = [str(argument) for argument in arguments]
+    own = words[:words.index("--")] if "--" in words else words
+    need(*own, " ".join(own).replace(" --", "\n--"))
+    for option, path in zip(own, own[1:]):
+        if LEFT_OUT and option == "-f" and os.path.isfile(path):
+            need(pathlib.Path(path).read_text(errors="replace"))
+
+
 def make(target):
     """Builds something that only tests need, once however many ask."""
     if not (BUILD / "Makefile").exists():
@@ -167,6 +202,7 @@ def write_config(path, services, hostler):
     for name, keys in services.items():
         lines += ["", f"[service {name}]"]
         lines += [f"{key} = {value}" for key, value in keys.items()]
+    need(*lines)
     path.write_text("\n".join(lines) + "\n")
 
 
@@ -308,6 +344,7 @@ class Daemon:
 
     def __init__(self, folder, arguments, control, prefix=(), env=None, pid_of_child=False,
                  close_fds=True):
+        need_of(arguments)
         self.folder, self.control_path = folder, control
         self.log_path, self.output_path = folder / "log", folder / "output"
         self.sanitizer_folder = folder / "sanitizer"
@@ -556,6 +593,7 @@ class Daemon:
 
 def hostlerd(*arguments, cwd=None, timeout=10.0, env=None):
     """Runs hostlerd to its end, for the options that only print something."""
+    need_of(arguments)
     return subprocess.run(
         [str(HOSTLERD), *(str(a) for a in arguments)], stdin=subprocess.DEVNULL, cwd=cwd, env=env,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, timeout=timeout * SCALE)

@@ -28,6 +28,8 @@ def test_version():
     result = harness.hostlerd("-V")
     assert result.returncode == 0
     assert re.search(r"\b\d+\.\d+\.\d+\b", result.stdout)
+    assert re.search(r"^protocols: stream line frame\b", result.stdout, re.MULTILINE)
+    assert re.search(r"^handlers: echo discard collect program\b", result.stdout, re.MULTILINE)
 
 
 def test_check_accepts_a_good_file(folder):

@@ -9,7 +9,7 @@ import subprocess
 
 import pytest
 
-from harness import SCALE, wait_for
+from harness import SCALE, need, wait_for
 from load_peer import (
     LOAD, PATIENCE, Peer, assert_balanced, connections_in_state, echo, replying, run, upper)
 
@@ -226,6 +226,8 @@ def test_table():
     ],
 )
 def test_usage(arguments, words):
+    if "ws:" in " ".join(arguments):
+        need("protocol = websocket")
     process = subprocess.run(
         [LOAD, "run", *arguments], capture_output=True, text=True, timeout=PATIENCE
     )

@@ -15,6 +15,11 @@ from load_peer import (
 WEBSOCKET = ["--protocol", "websocket"]
 
 
+@pytest.fixture(autouse=True)
+def websocket():
+    harness.need("protocol = websocket")
+
+
 def peer_of(behave, **more):
     return Peer(behave, "websocket", **more)
 
