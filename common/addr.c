@@ -135,7 +135,7 @@ addr_parse(struct addr *addr, const char *text, char *why, size_t why_size)
 	if (text[0] == '\0')
 		return addr_fail(why, why_size, "the address is empty: " ADDR_EXPECTED);
 	if (strstr(text, "://") != NULL)
-		return addr_fail(why, why_size, "'%s' is a URL: " ADDR_EXPECTED, text);
+		return addr_fail(why, why_size, "'%.64s' is a URL: " ADDR_EXPECTED, text);
 	if (strncmp(text, "unix:", 5) == 0)
 		return addr_parse_unix(addr, text + 5, why, why_size);
 	if (text[0] == '/')

@@ -16,6 +16,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #define LOAD_OPTIONS_DEPTH_MAX    65536
 #define LOAD_OPTIONS_WAITING_MAX  (UINT64_C(1) << 24) /* connections times depth: 128 MiB */
@@ -209,6 +210,8 @@ load_options_set_address(const char *text, struct addr *address,
 		    !load_options_set_protocol(speaks, protocol))
 			return false;
 		text = host;
+	} else if (strncasecmp(text, "https://", 8) == 0 || strncasecmp(text, "wss://", 6) == 0) {
+		return load_options_wrong("%s: TLS is not spoken, http:// and ws:// alone", text);
 	}
 	if (!addr_parse(address, text, why, sizeof(why)))
 		return load_options_wrong("%s", why);
