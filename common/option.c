@@ -199,7 +199,7 @@ static const struct option option_table[] = {
 		"goes before those that name none, whatever their paths."},
     {SERVICE("content_type", content_type), TEXT, .flags = OPTION_HTTP | OPTION_LIMIT,
 	.fallback = "text/plain; charset=utf-8", .help = "What replies are said to be."},
-    {SERVICE("server_name", server_name), CHOICE(option_answers), .fallback = "yes",
+    {SERVICE("server_field", server_field), CHOICE(option_answers), .fallback = "yes",
 	.flags = OPTION_HTTP | OPTION_WEBSOCKET | OPTION_LIMIT,
 	.help = "Whether replies have a field Server."},
     {SERVICE("message", message), CHOICE(option_messages), .flags = OPTION_HTTP | OPTION_LIMIT,

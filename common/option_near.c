@@ -48,6 +48,8 @@ static const char *const option_cousins[][2] = {
     {"processes", "instances"},
     {"program", "command"},
     {"rate_limit", "rate"},
+    {"server_name", "host"},
+    {"server_tokens", "server_field"},
     {"static", "root"},
     {"staticdir", "root"},
     {"streaming", "stream"},

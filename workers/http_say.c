@@ -46,7 +46,7 @@ http_say_whole(struct conn *conn, const struct req *req, struct http_reply *repl
 	const struct conf_service *conf = req->service->conf;
 
 	reply->flags = req->tag & UINT16_MAX;
-	reply->names_server = conf->server_name && !reply->has_server;
+	reply->names_server = conf->server_field && !reply->has_server;
 	reply->note = req->note;
 	reply->id = req->id;
 	if (http_say_ends(conn, req))
@@ -203,7 +203,7 @@ http_say_too_many(struct conn *conn)
 	    .flags = HTTP_REPLY_CLOSE,
 	    .type = "text/plain; charset=utf-8",
 	    .fields = HTTP_SAY_RETRY,
-	    .names_server = conn->service->conf->server_name};
+	    .names_server = conn->service->conf->server_field};
 	const char *text = http_reply_text(reply.status);
 
 	http_reply_write(&conn_get_busy(conn)->out, &reply, text, strlen(text));

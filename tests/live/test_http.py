@@ -71,7 +71,7 @@ def test_a_last_request_is_not_waited_behind(start, behind):
 
 
 def test_the_server_may_be_nameless(start):
-    daemon = start({"a": web(server_name="no")})
+    daemon = start({"a": web(server_field="no")})
     assert "Server" not in exchange(daemon.connect(), post(b"x"))[1]
 
 

@@ -35,7 +35,7 @@ static const char every_key[] =
     "reply_end = ' '\ninstances = auto\nconcurrency = 1\n"
     "[service d]\nlisten = 127.0.0.1:0\nprotocol = stream\nhandler = discard\n"
     "[service e]\nlisten = 127.0.0.1:0\nprotocol = http\nhandler = echo\n"
-    "content_type = text/html\nserver_name = no\nmax_target = 1K\nmax_head = 4K\npath = /api\nhost "
+    "content_type = text/html\nserver_field = no\nmax_target = 1K\nmax_head = 4K\npath = /api\nhost "
     "= a.example *.b.example\n"
     "message = json\ncors_origins = https://a, http://b:80\n"
     "[service f]\nlisten = 127.0.0.1:0\nprotocol = http\nhandler = program\ncommand = sh\n"
