@@ -70,7 +70,7 @@ END_TEST
 static char *
 make_message(size_t length, bool is_text)
 {
-	char *message = malloc(length + 1);
+	char *message = calloc(1, length + 1);
 	uint32_t number = 1;
 
 	for (size_t i = 0; i < length; i++) {
