@@ -274,6 +274,8 @@ START_TEST(nonsense_is_refused)
 	refuses(true, "options", "instances", "[[0, 0], 1, false]", "lacks");
 	refuses(true, "options", "queue", "[1e9, 1, false]", taken);
 	refuses(true, "options", "protocol", "[\"stream\", 1, false]", "lacks");
+	if (protocol_lacks(PROTOCOL_WEBSOCKET) != NULL)
+		refuses(true, "options", "protocol", "[\"websocket\", 1, false]", taken);
 	ck_assert_ptr_null(conf_restore(NULL, why, sizeof(why)));
 }
 END_TEST
