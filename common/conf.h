@@ -71,7 +71,7 @@ struct conf_service {
 	char *path;                    /* owns; the prefix of the requests that are for it */
 	char *host;                    /* owns; as written; NULL for every host */
 	char *content_type;            /* owns; of replies */
-	unsigned server_field;          /* 1: replies say who made them */
+	unsigned server_field;         /* 1: replies say who made them */
 	uint64_t max_target, max_head; /* bytes of a request */
 	enum message message;
 	char *cors_origins; /* owns; as written; NULL for none */
