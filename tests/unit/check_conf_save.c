@@ -53,9 +53,9 @@ known_keys(void)
 	static char text[sizeof(every_key)];
 
 	memcpy(text, every_key, sizeof(text));
-	if (help_lacks(PROTOCOL_WEBSOCKET))
+	if (protocol_lacks(PROTOCOL_WEBSOCKET) != NULL)
 		*strstr(text, "[service h]") = '\0';
-	if (help_lacks(PROTOCOL_HTTP))
+	if (protocol_lacks(PROTOCOL_HTTP) != NULL)
 		*strstr(text, "[service e]") = '\0';
 	return text;
 }
