@@ -129,7 +129,8 @@ def test_every_worker_at_once(start):
 @pytest.mark.bound(90)
 def test_every_instance_at_once(start):
     """Who was being served is told; who waited is served by the next ones."""
-    daemon = start({"up": pool(program("upper.py"), instances=3, start_rate=1000)})
+    # One message in each: with `auto` several would be told.
+    daemon = start({"up": pool(program("upper.py"), instances=3, start_rate=1000, concurrency=1)})
     swarm = Swarm(daemon.address(), 20)
     swarm.start()
     for _ in range(10):
